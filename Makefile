@@ -1,0 +1,43 @@
+# Everything runs from here; `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo play stop test test-long lint lock clean
+
+BIN := .venv/bin
+DATA ?=
+ARGS ?=
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Create .venv and fetch what the project needs, inside this folder
+	@./bootstrap.sh
+
+demo: setup ## Run the main job end to end; DATA=DIR takes your own items and interactions
+	@$(BIN)/learn-features demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+play: setup ## Leave the demo's world, broker and consumers running; then `learn-features click USER ITEM`
+	@$(BIN)/learn-features play start $(ARGS)
+
+stop: setup ## Stop what `make play` left running
+	@$(BIN)/learn-features play stop
+
+lint: setup ## ruff, mypy and the import rules
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
+	@$(BIN)/mypy -p learn_features
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+
+test: lint ## The suite, with a real broker and Redis that it starts itself
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-long: setup ## Long fault runs, and one whole demo as the README gives it
+	@$(BIN)/python -m pytest -m long $(ARGS)
+
+lock: ## Resolve setup.cfg again into requirements.lock
+	@uv=$$(command -v uv || echo .tools/uv/bin/uv); $$uv pip compile -q setup.cfg --all-extras \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --python-platform x86_64-unknown-linux-gnu -o requirements.lock $(ARGS)
+
+clean: ## Remove everything that was created here: environment, tools, data
+	@if [ -x $(BIN)/learn-features ]; then $(BIN)/learn-features play stop >/dev/null 2>&1 || true; fi
+	@rm -rf .venv .tools var build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

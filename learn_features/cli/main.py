@@ -1,0 +1,91 @@
+"""`learn-features`: the one entry point of the command line."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learn_features import __version__
+from learn_features.cli import (
+    content,
+    data,
+    demo,
+    evaluation,
+    experiments,
+    ranking,
+    release,
+    setup,
+    spaces,
+    streams,
+    training,
+)
+from learn_features.config import CONFIG_VARIABLE
+from learn_features.errors import LearnFeaturesError
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="learn-features",
+    help="LLM-derived user and item embeddings for a feature store.\n\n"
+    "Start with `learn-features demo`; on your own data with `learn-features check FOLDER`. "
+    "`learn-features doctor` says what is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"learn-features {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Settings file; default LEARN_CONFIG or ./learn.yaml."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config.resolve())
+
+
+for area in (
+    data,
+    content,
+    training,
+    evaluation,
+    release,
+    spaces,
+    streams,
+    ranking,
+    experiments,
+    demo,
+    setup,
+):
+    area.register(app)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 an error with a message, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except LearnFeaturesError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
