@@ -1,0 +1,84 @@
+"""Settings: one file, the environment above it, unknown keys refused, secrets masked."""
+
+from pathlib import Path
+
+import pytest
+
+from learn_features import config
+from learn_features.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for variable in list(os.environ):
+        if variable.startswith("LEARN_"):
+            monkeypatch.delenv(variable)
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "learn.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.load().state == str(tmp_path / "var/state")
+
+
+def test_paths_start_from_the_files_folder_and_uris_stay(tmp_path: Path) -> None:
+    path = _file(tmp_path, "state: s3://bucket/x\nfeature_store: repo/feature_store.yaml\n")
+    loaded = config.load(path)
+    assert loaded.bundles == "s3://bucket/x/bundles"
+    assert loaded.feature_store == tmp_path / "repo/feature_store.yaml"
+
+
+def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _file(tmp_path, "kafka:\n  bootstrap_servers: a:1\n  max_batch: 7\n")
+    monkeypatch.setenv("LEARN_KAFKA__BOOTSTRAP_SERVERS", "b:2")
+    kafka = config.load(path).kafka
+    assert (kafka.bootstrap_servers, kafka.max_batch) == ("b:2", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kafak: {}\n", "kafak"),
+        ("kafka:\n  bootstrap: x\n", "kafka.bootstrap"),
+        ("- a\n", "mapping"),
+        ("a: [\n", "cannot be read"),
+        ("kafka:\n  sasl_password: x\n", "LEARN_KAFKA__SASL_PASSWORD"),
+        ("kafka:\n  security_protocol: SASL_SSL\n", "SASL needs"),
+        ("kafka:\n  sasl_username: x\n", "security_protocol is PLAINTEXT"),
+    ],
+)
+def test_wrong_settings_name_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+    path = _file(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as raised:
+        config.load(path)
+    assert str(path) in str(raised.value)
+
+
+def test_unknown_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARN_KAFKA__NOVELTY", "1")
+    with pytest.raises(ConfigError, match=r"kafka\.novelty"):
+        config.load(_file(tmp_path, ""))
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(tmp_path / "absent.yaml")
+
+
+def test_secrets_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARN_KAFKA__SASL_PASSWORD", "hunter2")
+    path = _file(
+        tmp_path,
+        "kafka: {security_protocol: SASL_SSL, sasl_mechanism: PLAIN, sasl_username: me}\n",
+    )
+    loaded = config.load(path)
+    assert loaded.kafka.sasl_password is not None
+    assert loaded.kafka.sasl_password.get_secret_value() == "hunter2"
+    assert "hunter2" not in repr(loaded) + str(loaded.masked())
