@@ -1,0 +1,64 @@
+"""What an evaluation asks: given this history at this time, which items come next?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Cases:
+    """One case a user, CSR as in `Sequences`.
+
+    history_*         what is known before the cut, oldest first; not cut to a rule's `max_length`
+    target_items      int32, the distinct items that come next, in their order
+    request_times_us  int64 (n,), time of the first target: when the ranking is asked for
+    """
+
+    user_ids: list[str]
+    history_offsets: np.ndarray
+    history_items: np.ndarray
+    history_times_us: np.ndarray
+    target_offsets: np.ndarray
+    target_items: np.ndarray
+    request_times_us: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def history(self, case: int) -> np.ndarray:
+        """int32 (length,)"""
+        return self.history_items[self.history_offsets[case] : self.history_offsets[case + 1]]
+
+    def targets(self, case: int) -> np.ndarray:
+        """int32 (targets,)"""
+        return self.target_items[self.target_offsets[case] : self.target_offsets[case + 1]]
+
+    def select(self, which: slice | np.ndarray) -> "Cases":
+        """The cases of a slice, or of an int or bool array, in that order."""
+        rows = np.arange(len(self))[which]
+        history_offsets, history = _gather(self.history_offsets, rows)
+        target_offsets, target = _gather(self.target_offsets, rows)
+        return Cases(
+            user_ids=[self.user_ids[row] for row in rows],
+            history_offsets=history_offsets,
+            history_items=self.history_items[history],
+            history_times_us=self.history_times_us[history],
+            target_offsets=target_offsets,
+            target_items=self.target_items[target],
+            request_times_us=self.request_times_us[rows],
+        )
+
+    def sample(self, at_most: int, seed: int = 0) -> "Cases":
+        """All cases, or `at_most` of them drawn by `seed`, in their order."""
+        if len(self) <= at_most:
+            return self
+        drawn = np.random.default_rng(seed).choice(len(self), size=at_most, replace=False)
+        return self.select(np.sort(drawn))
+
+
+def _gather(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (n + 1,) of the selected rows, and where their entries stand."""
+    lengths = np.diff(offsets)[rows]
+    new = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    entries = np.arange(new[-1]) - np.repeat(new[:-1], lengths) + np.repeat(offsets[rows], lengths)
+    return new, entries

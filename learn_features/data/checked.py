@@ -1,0 +1,188 @@
+"""Typed columns out of a table as it came, with errors that name file, column, count and first rows."""
+
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from learn_features.contracts import times
+from learn_features.data.table_files import TableFile
+from learn_features.errors import DataError
+
+MAX_ID_LENGTH = 512
+SHOWN_ROWS = 5
+UTC_US = pl.Datetime("us", "UTC")
+
+_EARLIEST_PLAUSIBLE_US = 10**14
+"""Whole numbers below this (March 1973 in µs) are seconds or milliseconds, not microseconds."""
+_ZONE = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
+
+
+class CheckedTable:
+    """A table whose columns are taken out under their contract names (`mapping`: contract → file)."""
+
+    def __init__(self, table: TableFile, mapping: Mapping[str, str], known: Iterable[str]) -> None:
+        self.path = table.path
+        self.frame = table.frame
+        self._mapping = mapping
+        unknown = sorted(set(mapping) - set(known))
+        if unknown:
+            raise DataError(
+                f"{self.path}: the column mapping names {unknown}, which are no columns of this table's "
+                f"contract; known are {sorted(known)}"
+            )
+        for name, column in mapping.items():
+            if column not in self.frame.columns:
+                raise DataError(
+                    f"{self.path}: column {column!r}, mapped to {name}, is missing; the file has "
+                    f"{self.frame.columns}"
+                )
+
+    def name_in_file(self, name: str) -> str:
+        return self._mapping.get(name, name)
+
+    def has(self, name: str) -> bool:
+        return self.name_in_file(name) in self.frame.columns
+
+    def all_null(self, name: str) -> bool:
+        return self.raw(name).null_count() == self.frame.height
+
+    def raw(self, name: str) -> pl.Series:
+        """The column as it came; `DataError` if the file lacks it."""
+        column = self.name_in_file(name)
+        if column not in self.frame.columns:
+            raise DataError(
+                f"{self.path}: column {column!r} is missing; the file has {self.frame.columns}. "
+                f"Rename it, or map it in learn.yaml under data"
+            )
+        return self.frame[column]
+
+    def refuse(self, name: str, offending: pl.Series, problem: str, advice: str) -> None:
+        """Raise `DataError` with the first offending rows, if there are any (`offending`: boolean)."""
+        if offending.any():
+            raise DataError(f"{self.path}: {self.describe(name, offending, problem)}; {advice}")
+
+    def describe(self, name: str, offending: pl.Series, problem: str) -> str:
+        """`column 'x': 3 of 9 rows …; rows (from 0): 4 ('a'), …`."""
+        rows = offending.arg_true()
+        column = self.name_in_file(name)
+        values = self.frame[column].gather(rows.head(SHOWN_ROWS)).to_list()
+        shown = ", ".join(f"{row} ({_short(value)})" for row, value in zip(rows, values, strict=False))
+        more = ", …" if len(rows) > SHOWN_ROWS else ""
+        return (
+            f"column {column!r}: {len(rows):,} of {self.frame.height:,} rows {problem}; "
+            f"rows (from 0): {shown}{more}"
+        )
+
+    def ids(self, name: str) -> pl.Series:
+        """Ids as text: from text or whole numbers, none null, empty or over 512 characters."""
+        raw = self.raw(name)
+        if not (_is_text(raw.dtype) or raw.dtype.is_integer()):
+            self._wrong_type(name, "text or whole numbers (whole numbers with gaps turn into decimals)")
+        self.refuse(name, raw.is_null(), "are null", "every row needs an id")
+        ids = raw.cast(pl.String)
+        self.refuse(name, ids == "", "are empty", "every row needs an id")
+        too_long = ids.str.len_chars() > MAX_ID_LENGTH
+        self.refuse(name, too_long, f"are longer than {MAX_ID_LENGTH} characters", "shorten them")
+        return ids.alias(name)
+
+    def text(self, name: str) -> pl.Series:
+        """Optional text, lists joined by commas; blank becomes null."""
+        if not self.has(name):
+            return pl.Series(name, [None] * self.frame.height, dtype=pl.String)
+        raw = self.raw(name)
+        if isinstance(raw.dtype, pl.List) and not raw.dtype.inner.is_nested():
+            raw = raw.cast(pl.List(pl.String)).list.drop_nulls().list.join(", ")
+        elif not (_is_text(raw.dtype) or raw.dtype.is_numeric() or raw.dtype == pl.Null):
+            self._wrong_type(name, "text or a list of texts")
+        text = raw.cast(pl.String)
+        blank = text.str.strip_chars() == ""
+        return text.to_frame().select(pl.when(~blank).then(text).alias(name)).to_series()
+
+    def number(self, name: str) -> pl.Series:
+        """Optional decimal numbers; NaN and infinity become null."""
+        if not self.has(name):
+            return pl.Series(name, [None] * self.frame.height, dtype=pl.Float64)
+        raw = self.raw(name)
+        if _is_text(raw.dtype):
+            numbers = raw.cast(pl.String).replace("", None).cast(pl.Float64, strict=False)
+            broken = numbers.is_null() & raw.is_not_null() & (raw.cast(pl.String) != "")
+            self.refuse(name, broken, "are not numbers", "give plain decimals such as 12.5")
+        elif raw.dtype.is_numeric() or raw.dtype == pl.Null:
+            numbers = raw.cast(pl.Float64)
+        else:
+            self._wrong_type(name, "numbers")
+        finite = numbers.is_finite().fill_null(False)
+        return numbers.to_frame().select(pl.when(finite).then(numbers).alias(name)).to_series()
+
+    def positions(self, name: str) -> pl.Series:
+        """Whole non-negative numbers, none null."""
+        raw = self.raw(name)
+        positions = raw.cast(pl.Int64, strict=False) if _is_text(raw.dtype) else raw
+        if not positions.dtype.is_integer():
+            self._wrong_type(name, "whole numbers")
+        positions = positions.cast(pl.Int64)
+        self.refuse(
+            name, positions.is_null(), "hold no whole number", "give every interaction its place in the order"
+        )
+        self.refuse(name, positions < 0, "are negative", "count positions from 0")
+        return positions.alias(name)
+
+    def times(self, name: str, now_us: int, *, required: bool) -> pl.Series:
+        """Times as Datetime(µs, UTC), zoned in the file and not in the future.
+
+        Taken from zoned timestamps, ISO 8601 text with a zone, or whole microseconds since the epoch.
+        """
+        if not required and not self.has(name):
+            return pl.Series(name, [None] * self.frame.height, dtype=UTC_US)
+        raw = self.raw(name)
+        moments = self._moments(name, raw)
+        if required:
+            self.refuse(name, moments.is_null(), "are null", "every interaction needs its time")
+        ahead = (moments.to_physical() > now_us + times.FUTURE_TOLERANCE_US).fill_null(False)
+        now = f"{times.from_us(now_us):%Y-%m-%d %H:%M} UTC"
+        self.refuse(name, ahead, f"lie in the future (now: {now})", "check the clock, the unit and the zone")
+        return moments.alias(name)
+
+    def _moments(self, name: str, raw: pl.Series) -> pl.Series:
+        if raw.dtype == pl.Null:
+            return raw.cast(UTC_US)
+        if isinstance(raw.dtype, pl.Datetime):
+            if raw.dtype.time_zone is None:
+                raise DataError(
+                    f"{self.path}: column {self.name_in_file(name)!r} has times without a zone "
+                    f"(first: {raw.drop_nulls().head(1).to_list()}); write it as timestamp[us, UTC]"
+                )
+            return raw.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+        if raw.dtype.is_integer():
+            small = (raw.abs() < _EARLIEST_PLAUSIBLE_US).fill_null(False)
+            advice = "whole numbers are microseconds since 1970; these look like seconds or milliseconds"
+            self.refuse(name, small, "lie before 1974", advice)
+            return raw.cast(pl.Int64).cast(UTC_US)
+        if _is_text(raw.dtype):
+            text = raw.cast(pl.String).replace("", None)
+            unzoned = ~text.str.contains(_ZONE).fill_null(True)
+            advice = "give ISO 8601 such as 2025-03-01T10:00:00Z"
+            self.refuse(name, unzoned, "have no time zone", advice)
+            parsed = text.str.replace(" ", "T", literal=True).str.to_datetime(
+                "%+", time_unit="us", strict=False
+            )
+            self.refuse(name, parsed.is_null() & text.is_not_null(), "are not times", advice)
+            return parsed.cast(UTC_US)
+        self._wrong_type(name, "times with a zone")
+        raise AssertionError("unreachable")
+
+    def _wrong_type(self, name: str, expected: str) -> None:
+        raw = self.raw(name)
+        raise DataError(
+            f"{self.path}: column {self.name_in_file(name)!r} has type {raw.dtype}; expected {expected}; "
+            f"first values: {raw.head(3).to_list()}"
+        )
+
+
+def _is_text(dtype: pl.DataType) -> bool:
+    return dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
+
+
+def _short(value: object) -> str:
+    text = repr(value) if not hasattr(value, "isoformat") else value.isoformat()
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,36 @@
+"""The items table: ids, text fields, price, time of the last change."""
+
+import polars as pl
+
+from learn_features.contracts import columns as c
+from learn_features.data.checked import SHOWN_ROWS, CheckedTable
+
+ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT)
+_TEXTS = tuple(name for name in c.ITEM_TEXT_COLUMNS if name != c.PRICE)
+
+
+def read_items(table: CheckedTable, now_us: int, warnings: list[str]) -> pl.DataFrame:
+    """All contract columns of the items table, in the file's order; appends to `warnings`.
+
+    Raises `DataError`: no title column, null or repeated ids, no text at all, wrong types, wrong times.
+    """
+    ids = table.ids(c.ITEM_ID)
+    table.refuse(c.ITEM_ID, ids.is_duplicated(), "repeat an id", "keep one row an item")
+    table.raw(c.TITLE)
+    columns = [ids, *(table.text(name) for name in _TEXTS), table.number(c.PRICE)]
+    columns.append(table.times(c.UPDATED_AT, now_us, required=False))
+    items = pl.DataFrame(columns).select(ITEM_COLUMNS)
+    empty = items.select(pl.all_horizontal(pl.col(_TEXTS).is_null())).to_series()
+    table.refuse(
+        c.ITEM_ID,
+        empty if empty.all() else empty.clear(),
+        "have no text at all",
+        f"no item can be embedded; fill at least one of {', '.join(_TEXTS)}",
+    )
+    if empty.any():
+        first = ", ".join(items[c.ITEM_ID].filter(empty).head(SHOWN_ROWS))
+        warnings.append(
+            f"{table.path}: {empty.sum():,} of {items.height:,} items have no text and cannot be told "
+            f"apart by content; first: {first}"
+        )
+    return items

@@ -1,0 +1,63 @@
+"""All users' interactions as arrays (CSR), each user's in contract order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from learn_features.contracts import columns as c
+from learn_features.contracts.history import HistoryRule
+from learn_features.data.histories import counting
+from learn_features.data.item_index import ItemIndex
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """User u's interactions are `items[offsets[u]:offsets[u + 1]]`, oldest first.
+
+    offsets   int64 (U + 1,)
+    items     int32 (N,), positions in the items table
+    times_us  int64 (N,), µs since the epoch
+    """
+
+    user_ids: list[str]
+    offsets: np.ndarray
+    items: np.ndarray
+    times_us: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 (U,)"""
+        return np.diff(self.offsets)
+
+    @property
+    def users(self) -> np.ndarray:
+        """int64 (N,): the user, by position in `user_ids`, of each interaction."""
+        return np.repeat(np.arange(len(self.user_ids)), self.lengths)
+
+    def where(self, keep: np.ndarray) -> "Sequences":
+        """Only the interactions with `keep` (bool (N,)), and the users that still have one."""
+        counts = np.bincount(self.users[keep], minlength=len(self.user_ids))
+        users = np.flatnonzero(counts)
+        offsets = np.concatenate([[0], np.cumsum(counts[users])]).astype(np.int64)
+        ids = [self.user_ids[user] for user in users]
+        return Sequences(ids, offsets, self.items[keep], self.times_us[keep])
+
+
+def sequences(interactions: pl.DataFrame, index: ItemIndex, rule: HistoryRule) -> Sequences:
+    """The interactions that count under `rule`, with known items, not cut to its `max_length`."""
+    counted = counting(interactions, rule)
+    items = index.encode(counted[c.ITEM_ID])
+    counted = counted.with_columns(pl.Series("item", items)).filter(pl.col("item") >= 0)
+    counted = counted.sort(c.USER_ID, c.EVENT_TIMESTAMP, c.EVENT_ID, c.ITEM_ID)
+    users = counted[c.USER_ID].rle().struct.unnest()
+    offsets = np.concatenate([[0], np.cumsum(users["len"].to_numpy())]).astype(np.int64)
+    return Sequences(
+        user_ids=users["value"].to_list(),
+        offsets=offsets,
+        items=counted["item"].to_numpy(),
+        times_us=counted[c.EVENT_TIMESTAMP].to_physical().to_numpy(),
+    )

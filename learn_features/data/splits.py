@@ -1,0 +1,137 @@
+"""Splits of a log into what models are fitted on and what they are asked.
+
+global_time     Two cuts of the whole log, so that about 10 % of the interactions lie after the second
+                (test) and as many between the two (validation). A user with interactions on both sides
+                of a cut is a case: all before is the history, the next distinct items (up to 10) are
+                the targets, and the time of the first is the request time.
+leave_one_out   Where there is only an order: each user's last moment is the test target, the one
+                before the validation target. A moment is all interactions of one user at one time.
+
+A cut never falls inside a user's ties: both kinds cut between moments.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from learn_features.contracts.history import HistoryRule
+from learn_features.data.cases import Cases
+from learn_features.data.item_index import ItemIndex
+from learn_features.data.sequences import Sequences, sequences
+from learn_features.data.tables import Dataset
+from learn_features.errors import DataError
+
+Kind = Literal["global_time", "leave_one_out"]
+
+HELD_OUT_SHARE = 0.1
+"""Share of the interactions after the test cut, and between the two cuts."""
+MAX_TARGETS = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """What to fit on and what to ask.
+
+    train                 fit on this while tuning; `validation` asks about what comes next
+    train_and_validation  fit on this for `test`
+    everything            the whole log; only for what the clock shows at request time
+    data_cutoff_us        newest event that training or evaluation sees
+    """
+
+    kind: Kind
+    train: Sequences
+    validation: Cases
+    train_and_validation: Sequences
+    test: Cases
+    everything: Sequences
+    data_cutoff_us: int
+
+
+def split(
+    dataset: Dataset, index: ItemIndex, rule: HistoryRule, kind: Kind | Literal["auto"] = "auto"
+) -> Split:
+    """Split `dataset`; `auto` takes global time where there are times.
+
+    Raises `DataError` where nobody has a history and a target.
+    """
+    log = sequences(dataset.interactions, index, rule)
+    if kind == "auto":
+        kind = "global_time" if dataset.has_times else "leave_one_out"
+    if kind == "global_time" and not dataset.has_times:
+        raise DataError("a split by time needs event_timestamp; the data set has only an order (position)")
+    if len(log.items) == 0:
+        raise DataError("no interaction counts under the history rule with a known item; check its types")
+    part = _parts_by_time(log) if kind == "global_time" else _parts_by_user(log)
+    result = Split(
+        kind=kind,
+        train=log.where(part == 0),
+        validation=_cases(log, part == 0, part == 1),
+        train_and_validation=log.where(part <= 1),
+        test=_cases(log, part <= 1, part == 2),
+        everything=log,
+        data_cutoff_us=int(log.times_us.max()),
+    )
+    for name, cases in (("validation", result.validation), ("test", result.test)):
+        if len(cases) == 0:
+            raise DataError(
+                f"the {name} part of the split ({kind}) has no user with a history before and an item after "
+                f"the cut; {len(log):,} users and {len(log.items):,} interactions are too few"
+            )
+    return result
+
+
+def _parts_by_time(log: Sequences) -> np.ndarray:
+    """int8 (N,): 0 train, 1 validation, 2 test."""
+    ordered = np.sort(log.times_us)
+    cuts = [ordered[int(len(ordered) * (1 - share))] for share in (2 * HELD_OUT_SHARE, HELD_OUT_SHARE)]
+    return np.searchsorted(np.asarray(cuts), log.times_us, side="right").astype(np.int8)
+
+
+def _parts_by_user(log: Sequences) -> np.ndarray:
+    """int8 (N,): 0 train, 1 validation (a user's last moment but one), 2 test (the last).
+
+    The first moment always trains: it is somebody's only history.
+    """
+    moments = np.zeros(len(log.items), dtype=np.int64)
+    users = log.users
+    moments[1:] = np.cumsum((np.diff(log.times_us) != 0) | (np.diff(users) != 0))
+    last = moments[log.offsets[1:] - 1][users]
+    first = moments[log.offsets[:-1]][users]
+    part = 2 - np.minimum(last - moments, 2)
+    return np.where(moments == first, 0, part).astype(np.int8)
+
+
+def _cases(log: Sequences, before: np.ndarray, after: np.ndarray) -> Cases:
+    """Users with interactions both in `before` and `after` (bool (N,))."""
+    users = log.users
+    count = len(log.user_ids)
+    has_both = (np.bincount(users[before], minlength=count) > 0) & (
+        np.bincount(users[after], minlength=count) > 0
+    )
+    asked = np.flatnonzero(has_both)
+    history = np.flatnonzero(before & has_both[users])
+    target = _next_distinct(log, np.flatnonzero(after & has_both[users]), users)
+    history_counts = np.bincount(users[history], minlength=count)[asked]
+    target_counts = np.bincount(users[target], minlength=count)[asked]
+    target_offsets = np.concatenate([[0], np.cumsum(target_counts)]).astype(np.int64)
+    return Cases(
+        user_ids=[log.user_ids[user] for user in asked],
+        history_offsets=np.concatenate([[0], np.cumsum(history_counts)]).astype(np.int64),
+        history_items=log.items[history],
+        history_times_us=log.times_us[history],
+        target_offsets=target_offsets,
+        target_items=log.items[target],
+        request_times_us=log.times_us[target][target_offsets[:-1]],
+    )
+
+
+def _next_distinct(log: Sequences, entries: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """The first MAX_TARGETS of `entries` of each user with distinct items, in order."""
+    pairs = users[entries] * (int(log.items.max()) + 1) + log.items[entries]
+    _, first = np.unique(pairs, return_index=True)
+    distinct = entries[np.sort(first)]
+    owners = users[distinct]
+    starts = np.flatnonzero(np.r_[True, np.diff(owners) != 0]) if len(owners) else np.zeros(0, dtype=np.int64)
+    rank = np.arange(len(owners)) - np.repeat(starts, np.diff(np.r_[starts, len(owners)]))
+    return distinct[rank < MAX_TARGETS]

@@ -1,0 +1,67 @@
+"""Finding, reading and writing the file of a table."""
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from learn_features.errors import DataError
+
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+"""Formats in order of preference."""
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table as it stands in its file; nothing is checked yet but that it can be read and has rows."""
+
+    path: Path
+    frame: pl.DataFrame
+
+
+def read_table(folder: Path, name: str) -> TableFile:
+    """Read `<folder>/<name>` with the first suffix there; `DataError` if missing, unreadable or empty.
+
+    CSV columns are all text here, so that ids such as `0042` keep their zeros.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: there is no such folder; give a folder with items.parquet and interactions.parquet"
+        )
+    for suffix in SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.exists():
+            break
+    else:
+        raise DataError(f"{folder}: holds no {' or '.join(name + s for s in SUFFIXES)}; add one of them")
+    try:
+        if path.suffix == ".parquet":
+            frame = pl.read_parquet(path, glob=False)
+        elif path.suffix == ".csv":
+            frame = pl.read_csv(path, infer_schema=False, glob=False)
+        else:
+            frame = pl.read_ndjson(path, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"{path}: cannot be read as {path.suffix[1:]} ({reason}); write the file again"
+        ) from None
+    if frame.height == 0:
+        raise DataError(f"{path}: has no rows; at least one is needed")
+    return TableFile(path, frame)
+
+
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """Write `frame` to `path` under a temporary name, sync and rename: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            frame.write_parquet(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""A data set: a folder with an items and an interactions table, read and validated once."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from learn_features.config import DataConfig
+from learn_features.contracts import columns as c
+from learn_features.data.checked import CheckedTable
+from learn_features.data.interactions import KNOWN_COLUMNS, check_known_items, read_interactions
+from learn_features.data.items import ITEM_COLUMNS, read_items
+from learn_features.data.table_files import read_table, write_parquet
+
+ITEMS = "items"
+INTERACTIONS = "interactions"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What downstream code may trust.
+
+    items         item_id, title, category, brand, price, keywords, attributes, description, updated_at
+                  (Datetime µs UTC, may be null); in the file's order; ids unique
+    interactions  user_id, item_id, event_timestamp (Datetime µs UTC), event_id, event_type, value; each
+                  event once, by user and then in contract order; may name items that `items` lacks
+    has_times     False: there is only an order, and times are base date + position seconds
+    """
+
+    items: pl.DataFrame
+    interactions: pl.DataFrame
+    has_times: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_dataset(
+    folder: str | Path, config: DataConfig | None = None, *, now_us: int | None = None
+) -> Dataset:
+    """Read `items` and `interactions` (.parquet, .csv or .jsonl) in `folder`; `DataError` with the reason.
+
+    `now_us` is what "in the future" is measured against; the machine's clock by default.
+    """
+    config = config or DataConfig()
+    now_us = time.time_ns() // 1_000 if now_us is None else now_us
+    warnings: list[str] = []
+    item_table = CheckedTable(read_table(Path(folder), ITEMS), config.item_columns, ITEM_COLUMNS)
+    log_table = CheckedTable(
+        read_table(Path(folder), INTERACTIONS), config.interaction_columns, KNOWN_COLUMNS
+    )
+    items = read_items(item_table, now_us, warnings)
+    interactions, has_times = read_interactions(log_table, now_us, warnings)
+    check_known_items(interactions, items, log_table, config.max_unknown_item_share, warnings)
+    return Dataset(items, interactions, has_times, warnings)
+
+
+def write_dataset(folder: str | Path, items: pl.DataFrame, interactions: pl.DataFrame) -> None:
+    """Write both tables below `folder`, each whole or not at all; contract columns first."""
+    for name, frame, order in (
+        (ITEMS, items, ITEM_COLUMNS),
+        (INTERACTIONS, interactions, KNOWN_COLUMNS),
+    ):
+        known = [column for column in order if column in frame.columns]
+        write_parquet(Path(folder) / f"{name}.parquet", frame.select(known, pl.exclude(known)))
+
+
+def newest_event_us(interactions: pl.DataFrame) -> int:
+    """Time of the newest event, in µs since the epoch."""
+    return int(interactions[c.EVENT_TIMESTAMP].to_physical().max())  # type: ignore[arg-type]
