@@ -1,0 +1,22 @@
+"""What every test may ask for: a real broker and a real Redis, started once a session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from learn_features.services.kafka import Broker, kafka_broker
+from learn_features.services.redis import Redis, redis_server
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A Kafka broker; use topics and a consumer group of your own."""
+    with kafka_broker(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis server; use a Feast project (key prefix) of your own."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
