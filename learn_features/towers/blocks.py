@@ -1,0 +1,92 @@
+"""The parts both towers are made of: content input, causal transformer, PAL."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from learn_features.towers.config import TowerConfig
+
+
+class ContentInput(nn.Module):
+    """Centres and scales content vectors by the training catalogue's statistics, then drops out.
+
+    Encoders differ in offset and magnitude (some have a few huge dimensions); learning rates do not.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(config.content_dimension))
+        self.register_buffer("scale", torch.ones(()))
+        self.dropout = nn.Dropout(config.content_dropout)
+
+    @torch.no_grad()
+    def fit(self, content: Tensor) -> None:
+        """Take the statistics of `content` (n, C)."""
+        self.mean.copy_(content.float().mean(0))
+        spread = (content.float() - self.mean).pow(2).mean().sqrt()
+        self.scale.copy_(spread.clamp_min(1e-6))
+
+    def forward(self, content: Tensor) -> Tensor:
+        """(..., C) to (..., C)."""
+        scaled: Tensor = self.dropout((content - self.mean) / self.scale)
+        return scaled
+
+
+class Block(nn.Module):
+    """One pre-norm transformer layer with causal attention."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.dropout = config.dropout
+        self.attention_norm = nn.LayerNorm(config.width)
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.feedforward = nn.Sequential(
+            nn.LayerNorm(config.width),
+            nn.Linear(config.width, config.feedforward),
+            nn.GELU(),
+            nn.Linear(config.feedforward, config.width),
+            nn.Dropout(config.dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, width) to (B, L, width); position i sees positions ≤ i."""
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
+        )
+        attended = F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0
+        )
+        x = x + F.dropout(self.out(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        fed: Tensor = x + self.feedforward(x)
+        return fed
+
+
+class PreferenceAlignment(nn.Module):
+    """PAL: content adaptor, causal transformer, projection to D (PAPER: Model). Not normalised yet."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.adaptor = nn.Linear(config.content_dimension, config.width)
+        self.positions = (
+            nn.Embedding(config.max_length, config.width) if config.positions == "learned" else None
+        )
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.projection = nn.Linear(config.width, config.dimension)
+
+    def forward(self, content: Tensor) -> Tensor:
+        """(B, L, C) to (B, L, D): at each position, what the content up to it says."""
+        x = self.adaptor(content)
+        if self.positions is not None:
+            place = torch.arange(content.shape[1], device=content.device)
+            x = x + self.positions(place.clamp_max(self.positions.num_embeddings - 1))
+        for block in self.blocks:
+            x = block(x)
+        projected: Tensor = self.projection(self.norm(x))
+        return projected

@@ -1,0 +1,90 @@
+"""What the towers look like. Part of the embedding space: every field changes what a vector means."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from learn_features.errors import ConfigError
+
+ItemVariant = Literal["sequence", "single", "content", "projection"]
+"""How an item becomes a vector (PAPER: Model):
+
+sequence    (a) the user tower's architecture; in training it reads the target sequence causally
+single      (b) the same, but each target attends to itself alone
+content     (c) the content vector itself; the user tower then ends in the content's dimension
+projection  linear map plus a small MLP of the content vector: what suits a CPU and small data
+
+At inference all of them read one item.
+"""
+
+
+class TowerConfig(BaseModel):
+    """Architecture of both towers (PAL). Scalars only, as the manifest wants them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    content_dimension: int = Field(ge=1)
+    """C, width of the content vectors that come in."""
+    dimension: int = Field(default=64, ge=1)
+    """D, width of user and item vectors."""
+    width: int = Field(default=128, ge=1)
+    """Width of the transformer."""
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    feedforward: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    content_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout on the content vectors, before everything else."""
+    item_variant: ItemVariant = "projection"
+    item_hidden: int = Field(default=128, ge=1)
+    """Hidden width of the MLP of `projection`."""
+    shared_weights: bool = True
+    """Whether `sequence` and `single` use the user tower's very weights."""
+    recency_sum: bool = True
+    """Gate the transformer with a sum of the history's item vectors, weighted by learned recency."""
+    positions: Literal["none", "learned"] = "none"
+    """Position embeddings, counted from the oldest entry; the authors' code has none."""
+    max_length: int = Field(default=50, ge=1)
+    """Longest history that positions and recency weights tell apart; the history rule's."""
+    temperature: float = Field(default=0.07, gt=0)
+    learnable_temperature: bool = False
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TowerConfig":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.item_variant == "content" and self.dimension != self.content_dimension:
+            raise ValueError(
+                f"item_variant content needs dimension {self.dimension} to be the content's"
+                f" {self.content_dimension}"
+            )
+        return self
+
+    @property
+    def item_shares_user_tower(self) -> bool:
+        return self.item_variant in ("sequence", "single") and self.shared_weights
+
+
+_PAPER_LIKE: dict[str, Any] = {
+    "dropout": 0.1,
+    "content_dropout": 0.0,
+    "item_variant": "sequence",
+    "recency_sum": False,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {},
+    "paper": {**_PAPER_LIKE, "width": 768, "layers": 12, "heads": 12, "feedforward": 3072},
+    "paper-small": {**_PAPER_LIKE, "width": 128, "layers": 2, "heads": 4, "feedforward": 256},
+}
+"""`small`: two CPU cores, minutes. `paper`: BERT-base size. `paper-small`: the paper's form on a CPU."""
+
+
+def tower_preset(name: str, *, content_dimension: int, **changes: Any) -> TowerConfig:
+    """The preset `name` for content vectors of this width; `ConfigError` if there is none."""
+    if name not in PRESETS:
+        raise ConfigError(f"training.preset: {name} is unknown; there are {', '.join(PRESETS)}")
+    try:
+        return TowerConfig(content_dimension=content_dimension, **{**PRESETS[name], **changes})
+    except ValidationError as error:
+        raise ConfigError(f"towers: {error.errors()[0]['msg']}") from None

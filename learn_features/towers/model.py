@@ -1,0 +1,38 @@
+"""Both towers as one module."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from learn_features.towers.blocks import ContentInput, PreferenceAlignment
+from learn_features.towers.config import TowerConfig
+from learn_features.towers.item_tower import ItemTower
+from learn_features.towers.user_tower import UserTower
+
+
+class Towers(nn.Module):
+    """User tower and item tower over one content input, with what they share registered in both.
+
+    `towers.user(content (B, L, C), lengths (B,)) -> (B, D)`, `towers.item(content (B, C)) -> (B, D)`:
+    each can be exported on its own.
+    """
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        content_input = ContentInput(config)
+        alignment = PreferenceAlignment(config)
+        self.item = ItemTower(config, content_input, alignment)
+        self.user = UserTower(config, content_input, alignment, self.item)
+        log_scale = torch.tensor(-math.log(config.temperature))
+        self.log_scale = nn.Parameter(log_scale, requires_grad=config.learnable_temperature)
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor on cosines in the losses, 1 / temperature; at most 100."""
+        return self.log_scale.clamp_max(math.log(100)).exp()
+
+    def fit_input(self, content: Tensor) -> None:
+        """Centre and scale content vectors by those of the training catalogue, (n, C)."""
+        self.user.input.fit(content)

@@ -1,0 +1,73 @@
+"""The user tower: a history of content vectors to a user vector."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from learn_features.towers.blocks import ContentInput, PreferenceAlignment
+from learn_features.towers.config import TowerConfig
+from learn_features.towers.item_tower import ItemTower
+
+START_EXPONENT = 0.5
+"""Recency weights start as (age + 1) ** -0.5, near what tuned item-item filtering ends with."""
+
+
+class RecencySum(nn.Module):
+    """At each position, the mean of the values so far, weighted by learned weights of age."""
+
+    def __init__(self, max_length: int) -> None:
+        super().__init__()
+        age = torch.arange(max_length, dtype=torch.float32)
+        self.log_weights = nn.Parameter(-START_EXPONENT * torch.log1p(age))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, L, D) to (B, L, D); position i sums positions ≤ i."""
+        place = torch.arange(values.shape[1], device=values.device)
+        age = place[:, None] - place[None, :]
+        weights = self.log_weights[age.clamp(0, self.log_weights.shape[0] - 1)]
+        weights = torch.softmax(weights.masked_fill(age < 0, -torch.inf), dim=-1)
+        return weights @ values
+
+
+class UserTower(nn.Module):
+    """User vectors from histories: PAL, optionally gated with the recency sum of the item vectors."""
+
+    def __init__(
+        self,
+        config: TowerConfig,
+        content_input: ContentInput,
+        alignment: PreferenceAlignment,
+        items: ItemTower,
+    ) -> None:
+        super().__init__()
+        self.input = content_input
+        self.alignment = alignment
+        self.items: ItemTower | None = None
+        if config.recency_sum:
+            self.items = items
+            self.recency = RecencySum(config.max_length)
+            self.gate = nn.Linear(2 * config.dimension, config.dimension)
+
+    def positions(self, content: Tensor, item_vectors: Tensor | None = None) -> Tensor:
+        """One user vector after each history entry, (B, L, C) to unit vectors (B, L, D).
+
+        `item_vectors` (B, L, D): those of the history where the caller has them already.
+        """
+        aligned = self.alignment(self.input(content))
+        if self.items is not None:
+            vectors = self.items(content) if item_vectors is None else item_vectors
+            summed = self.recency(vectors)
+            gate = torch.sigmoid(self.gate(torch.cat((aligned, summed), dim=-1)))
+            aligned = gate * aligned + (1 - gate) * summed
+        return F.normalize(aligned, dim=-1)
+
+    def forward(self, content: Tensor, lengths: Tensor) -> Tensor:
+        """The users' vectors (B, D), float32 and of unit length.
+
+        `content` (B, L, C) float32: histories, oldest entry first, padded on the right with zeros;
+        `lengths` (B,) int64: real entries, at least 1. Attention is causal, so padding is never seen.
+        """
+        last = (lengths - 1).clamp_min(0)
+        vectors = self.positions(content)
+        index = last[:, None, None].expand(-1, 1, vectors.shape[-1])
+        return vectors.gather(1, index).squeeze(1)

@@ -1,0 +1,115 @@
+"""Towers to and from a folder: safetensors and JSON, no pickle."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as from_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from learn_features.contracts import manifest
+from learn_features.contracts.history import HistoryRule
+from learn_features.errors import BundleError
+from learn_features.towers.config import TowerConfig
+from learn_features.towers.model import Towers
+
+RUN_WEIGHTS_FILE = "weights.safetensors"
+RUN_FILE = "run.json"
+
+
+def tensors(towers: Towers) -> dict[str, Tensor]:
+    """Every parameter and buffer once, under its first name, on the CPU, contiguous."""
+    named = [*towers.named_parameters(), *towers.named_buffers()]
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in named}
+
+
+def save_towers(towers: Towers, file: Path) -> None:
+    """Write the weights to `file`, whole or not at all."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    with temporary.open("wb") as out:
+        out.write(to_safetensors(tensors(towers)))
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(file)
+
+
+def load_towers(folder: str | Path) -> Towers:
+    """The towers of a training run's folder or of a bundle (path or fsspec URI), ready for inference.
+
+    Raises `BundleError` if files are missing, altered, or of another architecture than they say.
+    """
+    about = describe(folder)
+    is_bundle = "files" in about
+    name = manifest.WEIGHTS_FILE if is_bundle else RUN_WEIGHTS_FILE
+    raw = _read(folder, name)
+    if is_bundle and hashlib.sha256(raw).hexdigest() != about["files"].get(name):
+        raise BundleError(f"{folder}/{name}: its digest is not the manifest's; fetch the bundle again")
+    towers = Towers(tower_config(folder, about))
+    try:
+        restore(towers, from_safetensors(raw))
+    except (SafetensorError, BundleError) as error:
+        raise BundleError(f"{folder}/{name}: {error}") from None
+    return towers.eval()
+
+
+def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
+    """Copy `saved` tensors into `towers`; `BundleError` unless names and shapes are exactly theirs."""
+    own = {**dict(towers.named_parameters()), **dict(towers.named_buffers())}
+    if own.keys() != saved.keys():
+        differing = sorted(own.keys() ^ saved.keys())
+        raise BundleError(f"weights of another architecture: {len(differing)} names differ, {differing[:3]}")
+    for name, tensor in saved.items():
+        if own[name].shape != tensor.shape:
+            raise BundleError(f"weights of another architecture: {name} is {tuple(tensor.shape)}"
+                              f" where {tuple(own[name].shape)} is needed")
+    with torch.no_grad():
+        for name, tensor in saved.items():
+            own[name].copy_(tensor)
+
+
+def describe(folder: str | Path) -> dict[str, Any]:
+    """`run.json` of a run or `manifest.json` of a bundle; both hold `towers`, `encoder`, `history`."""
+    filesystem, path = fsspec.url_to_fs(str(folder))
+    for name in (manifest.MANIFEST_FILE, RUN_FILE):
+        if filesystem.exists(f"{path}/{name}"):
+            try:
+                about = json.loads(_read(folder, name))
+                return dict(about)
+            except ValueError as error:
+                raise BundleError(f"{folder}/{name}: is not a JSON object: {error}") from None
+    raise BundleError(
+        f"{folder}: neither a bundle ({manifest.MANIFEST_FILE}) nor a training run ({RUN_FILE}) is there"
+    )
+
+
+def tower_config(folder: str | Path, about: Mapping[str, Any]) -> TowerConfig:
+    """The architecture named in what `describe` returned."""
+    try:
+        return TowerConfig.model_validate(about.get("towers"))
+    except ValidationError as error:
+        raise BundleError(f"{folder}: its tower configuration is not valid: {error}") from None
+
+
+def history_rule(folder: str | Path, about: Mapping[str, Any]) -> HistoryRule:
+    """The history rule named in what `describe` returned."""
+    try:
+        return HistoryRule.model_validate(about.get("history"))
+    except ValidationError as error:
+        raise BundleError(f"{folder}: its history rule is not valid: {error}") from None
+
+
+def _read(folder: str | Path, name: str) -> bytes:
+    try:
+        with fsspec.open(f"{str(folder).rstrip('/')}/{name}", "rb") as file:
+            raw: bytes = file.read()
+            return raw
+    except OSError as error:
+        raise BundleError(f"{folder}/{name}: cannot be read: {error}") from None

@@ -1,0 +1,78 @@
+"""How towers are trained. Presets carry the names of the tower presets."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from learn_features.errors import ConfigError
+
+Draw = Literal["random", "recency"]
+"""How positions are drawn: all alike, or with the paper's recency weights."""
+
+
+class Recipe(BaseModel):
+    """Everything about training that the towers themselves do not show."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: Literal["softmax", "dense_all_action"] = "softmax"
+    epochs: int = Field(default=12, ge=1)
+    final_epochs: int = Field(default=2, ge=0)
+    """Epochs that the best towers train on with the validation interactions in, at a low rate."""
+    patience: int = Field(default=4, ge=1)
+    """Epochs without a better validation Recall@10 after which training stops."""
+    max_steps: int = Field(default=1200, ge=1)
+    """Optimiser steps of `epochs` epochs at most: on large data an epoch is a random part of it."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    final_learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    validation_cases: int = Field(default=2000, ge=1)
+
+    pairs_per_step: int = Field(default=1100, ge=2)
+    """softmax: (position, next item) pairs a step."""
+    max_candidates: int = Field(default=8192, ge=2)
+    """softmax: catalogues with more trained items than this are sampled, anew each step."""
+
+    users_per_step: int = Field(default=240, ge=2)
+    """dense_all_action: users a step, each the others' negatives."""
+    history_length: int = Field(default=80, ge=1)
+    target_length: int = Field(default=40, ge=1)
+    history_positions: int = Field(default=10, ge=1)
+    target_positions: int = Field(default=10, ge=1)
+    first_stage: Draw = "random"
+    second_stage: Draw = "recency"
+    alpha: float = Field(default=10.0, gt=1)
+    beta: float = Field(default=10_000.0, gt=1)
+
+    @model_validator(mode="after")
+    def _recency_grows(self) -> "Recipe":
+        if self.beta < self.alpha:
+            raise ValueError(f"beta {self.beta} must not be below alpha {self.alpha}: newer weighs more")
+        return self
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {},
+    "paper": {
+        "loss": "dense_all_action",
+        "learning_rate": 1e-4,
+        "final_learning_rate": 2e-5,
+        "max_steps": 200_000,
+    },
+    "paper-small": {
+        "loss": "dense_all_action",
+        "learning_rate": 1e-3,
+        "final_learning_rate": 2e-4,
+        "epochs": 20,
+        "patience": 8,
+    },
+}
+
+
+def recipe_preset(name: str, **changes: Any) -> Recipe:
+    """The recipe `name`; `ConfigError` if there is none."""
+    if name not in PRESETS:
+        raise ConfigError(f"training.preset: {name} is unknown; there are {', '.join(PRESETS)}")
+    return Recipe(**{**PRESETS[name], **changes})

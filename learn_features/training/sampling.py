@@ -1,0 +1,51 @@
+"""Two-stage sampling (PAPER: Training): what is drawn from each of many sequences at once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn_features.training.recipe import Draw
+
+
+def log_recency(length: NDArray[np.int64], place: NDArray[np.int64], alpha: float, beta: float) -> NDArray:
+    """Unnormalised weights w_i = log(α + i (β − α) / (N − 1)), i = 0 the oldest of N.
+
+    `length` (N) and `place` (i) broadcast. A sequence of one has the one weight log α.
+    """
+    step = place / np.maximum(length - 1, 1)
+    return np.log(alpha + step * (beta - alpha))
+
+
+def recency_weights(length: int, alpha: float = 10.0, beta: float = 10_000.0) -> NDArray[np.float64]:
+    """Probabilities (length,) of the positions of one sequence, oldest first."""
+    weights = log_recency(np.array(length), np.arange(length), alpha, beta)
+    return weights / weights.sum()
+
+
+def draw(
+    lengths: NDArray[np.int64],
+    size: int,
+    kind: Draw,
+    rng: np.random.Generator,
+    alpha: float = 10.0,
+    beta: float = 10_000.0,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Up to `size` distinct places of each of n sequences, in rising order.
+
+    Returns places (n, k) with k = min(size, longest) and which of them are real, real ones first;
+    a sequence no longer than `size` is taken whole. Weighted draws without replacement are the
+    largest of log weight + Gumbel noise.
+    """
+    longest = int(lengths.max(initial=1))
+    place = np.arange(longest)[None, :]
+    real = place < lengths[:, None]
+    if longest <= size:
+        return np.where(real, place, 0), real
+    keys = rng.gumbel(size=(len(lengths), longest))
+    if kind == "recency":
+        keys += np.log(log_recency(lengths[:, None], np.where(real, place, 0), alpha, beta))
+    keys[~real] = -np.inf
+    chosen = np.argpartition(-keys, size - 1, axis=1)[:, :size]
+    chosen_real = np.take_along_axis(real, chosen, axis=1)
+    chosen = np.sort(np.where(chosen_real, chosen, longest), axis=1)
+    chosen_real = chosen < longest
+    return np.where(chosen_real, chosen, 0), chosen_real

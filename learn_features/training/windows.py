@@ -1,0 +1,130 @@
+"""Batches for next-item softmax: windows of histories and the (position, target) pairs in them.
+
+Every interaction is a target once; its context ends at the newest entry of a strictly earlier time, so
+a basket of one time never predicts itself. Long histories are cut into windows at a new offset each
+epoch; batches hold windows of like length, so little is padded.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn_features.data.sequences import Sequences
+
+SHUFFLE_BATCHES = 64
+"""Windows are sorted by length within about this many batches."""
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """`items` (B, L) int64, padded with 0 on the right; pairs (P,): row, position and target item."""
+
+    items: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every target with its context, as places in `Sequences.items`; ordered by context, then target."""
+
+    context: NDArray[np.int64]
+    target: NDArray[np.int64]
+
+
+def pairs(sequences: Sequences) -> Pairs:
+    """All pairs of `sequences`; entries of a user's first time have no context and are no targets."""
+    starts, ends = sequences.offsets[:-1], sequences.offsets[1:]
+    place = np.arange(len(sequences.items))
+    new_group = np.ones(len(place), dtype=bool)
+    new_group[1:] = sequences.times_us[1:] != sequences.times_us[:-1]
+    new_group[starts[starts < ends]] = True
+    group_start = np.maximum.accumulate(np.where(new_group, place, 0))
+    user_start = np.repeat(starts, ends - starts)
+    has_context = group_start > user_start
+    return Pairs(context=group_start[has_context] - 1, target=place[has_context])
+
+
+def window_batches(
+    sequences: Sequences,
+    all_pairs: Pairs,
+    *,
+    max_length: int,
+    pairs_per_step: int,
+    steps: int | None,
+    rng: np.random.Generator,
+) -> Iterator[WindowBatch]:
+    """One epoch: batches of about `pairs_per_step` pairs in random order, at most `steps` of them."""
+    starts, ends = _windows(sequences.offsets, max_length, rng)
+    first = np.searchsorted(all_pairs.context, starts)
+    last = np.searchsorted(all_pairs.context, ends)
+    useful = last > first
+    starts, first, last = starts[useful], first[useful], last[useful]
+    ends = all_pairs.context[last - 1] + 1  # nothing is predicted from entries after the last context
+    for windows in _like_lengths(ends - starts, last - first, pairs_per_step, steps, rng):
+        yield _batch(sequences, all_pairs, starts[windows], ends[windows], first[windows], last[windows])
+
+
+def steps_per_epoch(all_pairs: Pairs, pairs_per_step: int) -> int:
+    return max(1, -(-len(all_pairs.target) // pairs_per_step))
+
+
+def _windows(
+    offsets: NDArray[np.int64], max_length: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts and ends of windows of at most `max_length` entries that cover each sequence."""
+    lengths = np.diff(offsets)
+    shift = np.where(lengths > max_length, rng.integers(0, max_length, size=len(lengths)), 0)
+    count = -(-(lengths + shift) // max_length)
+    owner = np.repeat(np.arange(len(lengths)), count)
+    nth = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    begin = offsets[:-1][owner] - shift[owner] + nth * max_length
+    return np.maximum(begin, offsets[:-1][owner]), np.minimum(begin + max_length, offsets[1:][owner])
+
+
+def _like_lengths(
+    lengths: NDArray[np.int64],
+    weights: NDArray[np.int64],
+    weight_per_batch: int,
+    steps: int | None,
+    rng: np.random.Generator,
+) -> Iterator[NDArray[np.int64]]:
+    """Windows in batches of about `weight_per_batch` pairs, like lengths together, shuffled."""
+    order = rng.permutation(len(lengths))
+    chunk = np.cumsum(weights[order]) // (weight_per_batch * SHUFFLE_BATCHES)
+    order = order[np.lexsort((lengths[order], chunk))]
+    total = np.cumsum(weights[order])
+    count = max(1, round(int(total[-1]) / weight_per_batch)) if len(total) else 0
+    edges = np.searchsorted(total, np.arange(1, count) * (total[-1] / count)) if count else []
+    batches = [batch for batch in np.split(order, edges) if len(batch)]
+    for i in rng.permutation(len(batches))[:steps]:
+        yield batches[i]
+
+
+def _batch(
+    sequences: Sequences,
+    all_pairs: Pairs,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> WindowBatch:
+    lengths = ends - starts
+    place = np.arange(int(lengths.max()))[None, :]
+    real = place < lengths[:, None]
+    items = np.where(real, sequences.items[np.where(real, starts[:, None] + place, 0)], 0)
+    counts = last - first
+    rows = np.repeat(np.arange(len(starts)), counts)
+    nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.repeat(first, counts) + nth
+    return WindowBatch(
+        items=items.astype(np.int64),
+        lengths=lengths,
+        rows=rows,
+        positions=all_pairs.context[chosen] - starts[rows],
+        targets=sequences.items[all_pairs.target[chosen]].astype(np.int64),
+    )
