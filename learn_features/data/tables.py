@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from learn_features.config import DataConfig
 from learn_features.contracts import columns as c
+from learn_features.contracts import times
 from learn_features.data.checked import CheckedTable
 from learn_features.data.interactions import KNOWN_COLUMNS, check_known_items, read_interactions
 from learn_features.data.items import ITEM_COLUMNS, read_items
@@ -64,6 +66,7 @@ def write_dataset(folder: str | Path, items: pl.DataFrame, interactions: pl.Data
         write_parquet(Path(folder) / f"{name}.parquet", frame.select(known, pl.exclude(known)))
 
 
-def newest_event_us(interactions: pl.DataFrame) -> int:
-    """Time of the newest event, in µs since the epoch."""
-    return int(interactions[c.EVENT_TIMESTAMP].to_physical().max())  # type: ignore[arg-type]
+def time_span(interactions: pl.DataFrame) -> tuple[datetime, datetime]:
+    """UTC times of the oldest and the newest event."""
+    moments = interactions[c.EVENT_TIMESTAMP].to_physical().to_numpy()
+    return times.from_us(int(moments.min())), times.from_us(int(moments.max()))
