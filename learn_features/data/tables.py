@@ -63,7 +63,7 @@ def write_dataset(folder: str | Path, items: pl.DataFrame, interactions: pl.Data
         (INTERACTIONS, interactions, KNOWN_COLUMNS),
     ):
         known = [column for column in order if column in frame.columns]
-        write_parquet(Path(folder) / f"{name}.parquet", frame.select(known, pl.exclude(known)))
+        write_parquet(Path(folder) / f"{name}.parquet", frame.select(*known, pl.exclude(known)))
 
 
 def time_span(interactions: pl.DataFrame) -> tuple[datetime, datetime]:
