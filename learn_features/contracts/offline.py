@@ -86,3 +86,14 @@ ITEM_POPULARITY_SCHEMA = pa.schema(
     ]
 )
 """Interactions of the item up to `as_of`."""
+
+USER_HISTORY_SCHEMA = pa.schema(
+    [
+        _required(c.USER_ID, pa.string()),
+        pa.field(names.HISTORY_TIMESTAMPS, pa.list_(pa.int64())),
+        pa.field(names.HISTORY_EVENT_IDS, pa.list_(pa.string())),
+        pa.field(names.HISTORY_ITEM_IDS, pa.list_(pa.string())),
+        _required(c.AS_OF, TIMESTAMP),
+    ]
+)
+"""Columns of the history view, whose data set stays empty: offline, histories come from the log."""

@@ -2,14 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from learn_features.errors import ConfigError
 
-SQLITE_STORE = "learn_features.features.sqlite_online_store.SqliteOnlineStore"
-REDIS_STORE = "learn_features.features.redis_online_store.RedisOnlineStore"
+SQLITE_STORE: Final = "learn_features.features.sqlite_online_store.SqliteOnlineStore"
+REDIS_STORE: Final = "learn_features.features.redis_online_store.RedisOnlineStore"
 
 
 def read_store_file(path: Path) -> dict[str, Any]:
