@@ -1,0 +1,63 @@
+"""Ranking metrics from strict ranks: whatever scores as high as the target stands before it.
+
+A method that gives many items the same score gains nothing by it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def strict_ranks(scores: np.ndarray, target_offsets: np.ndarray, target_items: np.ndarray) -> np.ndarray:
+    """Rank of each target among all items of its case, from 1; ties count against it.
+
+    scores          float (n, items); NaN counts as the lowest score
+    target_offsets  int64 (n + 1,)
+    target_items    int32 (targets,); a case's other targets compete as well
+    returns         int64 (targets,)
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    counts = np.diff(target_offsets)
+    ranks = np.zeros(len(target_items), dtype=np.int64)
+    for place in range(int(counts.max(initial=0))):
+        cases = np.flatnonzero(counts > place)
+        targets = target_offsets[cases] + place
+        own = scores[cases, target_items[targets]]
+        ranks[targets] = (scores[cases] >= own[:, None]).sum(axis=1)
+    return ranks
+
+
+def recall(ranks: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+    """float64 (n,): share of a case's targets among the first k."""
+    return _sum((ranks <= k).astype(np.float64), offsets) / np.diff(offsets)
+
+
+def ndcg(ranks: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+    """float64 (n,): Σ 1 / log2(rank + 1) over targets up to k, over its value for a perfect ranking."""
+    gains = np.where(ranks <= k, 1 / np.log2(np.maximum(ranks, 1) + 1), 0)
+    ideal = np.concatenate([[0], np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))])
+    return _sum(gains, offsets) / ideal[np.minimum(np.diff(offsets), k)]
+
+
+def hit_rate(ranks: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+    """float64 (n,): 1 where any target is among the first k."""
+    return (_sum((ranks <= k).astype(np.float64), offsets) > 0).astype(np.float64)
+
+
+def mrr(ranks: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+    """float64 (n,): 1 / rank of the best target, 0 beyond k."""
+    best = np.minimum.reduceat(ranks, offsets[:-1])
+    return np.where(best <= k, 1 / best, 0)
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+    "recall": recall,
+    "ndcg": ndcg,
+    "hit_rate": hit_rate,
+    "mrr": mrr,
+}
+
+
+def _sum(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Per case; every case has at least one target."""
+    return np.add.reduceat(values, offsets[:-1])
