@@ -1,0 +1,111 @@
+"""### Train the two towers and publish them as a bundle
+
+snapshot → embed → train (GPU) → evaluate → gate → publish
+
+| param | meaning |
+|---|---|
+| `data_folder` | folder with `items.parquet` and `interactions.parquet` |
+| `run_folder` | where the run's files go; empty: `runs/<run id>` below the state folder |
+| `parent` | bundle URI to start warm from; empty: from scratch |
+| `epochs`, `seed` | empty: as in `learn.yaml` |
+
+Every task is idempotent: clear a failed one and it goes on from there. The gate stops a model that is
+no better than popularity (`training.min_lift_over_popularity`). Publishing exports both towers to ONNX,
+compares them with torch, and updates the asset that starts `roll_out_space`.
+"""
+
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+from learn_assets import BUNDLE
+from learn_defaults import DAG_DEFAULTS, gpu, run_folder_of
+
+
+@task
+def snapshot(data_folder: str, run_folder: str | None, run_id: str = "") -> str:
+    """Copy the validated data into the run's folder; what follows reads nothing else."""
+    from learn_features import config
+    from learn_features.training.snapshot import take_snapshot
+
+    return take_snapshot(config.load(), data_folder, run_folder or run_folder_of(run_id))
+
+
+@task(**gpu())
+def embed(run_folder: str) -> None:
+    from learn_features import config
+    from learn_features.content.embed import embed_catalogue
+    from learn_features.data.tables import read_dataset
+    from learn_features.observability import logged_progress
+    from learn_features.training.snapshot import snapshot_folder
+
+    settings = config.load()
+    items = read_dataset(snapshot_folder(run_folder), settings.data).items
+    embed_catalogue(settings, items, progress=logged_progress("embed"))
+
+
+@task(**gpu())
+def train(run_folder: str, parent: str | None, epochs: int | None, seed: int | None) -> None:
+    from learn_features import config
+    from learn_features.observability import logged_progress
+    from learn_features.training import train as training
+    from learn_features.training.snapshot import snapshot_folder
+
+    training.train(
+        config.load(),
+        snapshot_folder(run_folder),
+        run_folder,
+        parent=parent,
+        epochs=epochs,
+        seed=seed,
+        progress=logged_progress("train"),
+    )
+
+
+@task
+def evaluate(run_folder: str) -> None:
+    from learn_features import config
+    from learn_features.evaluation.run import evaluate_run
+    from learn_features.observability import logged_progress
+    from learn_features.training.snapshot import snapshot_folder
+
+    evaluate_run(config.load(), snapshot_folder(run_folder), run_folder, progress=logged_progress("evaluate"))
+
+
+@task
+def gate(run_folder: str) -> None:
+    from learn_features import config
+    from learn_features.evaluation.gate import check_lift
+
+    check_lift(config.load(), run_folder)
+
+
+@task(outlets=[BUNDLE])
+def publish(run_folder: str, *, outlet_events: Any = None) -> str:
+    from learn_features import config
+    from learn_features.evaluation.gate import read_evaluation
+    from learn_features.release.export import export_run
+
+    uri = export_run(config.load(), run_folder, read_evaluation(run_folder))
+    outlet_events[BUNDLE].extra = {"bundle_uri": uri}
+    return uri
+
+
+@dag(dag_id="train_towers", schedule=None, doc_md=__doc__, **DAG_DEFAULTS)
+def train_towers(
+    data_folder: str = Param("data", type="string", description="items.parquet and interactions.parquet"),
+    run_folder: str | None = Param(None, type=["null", "string"]),
+    parent: str | None = Param(None, type=["null", "string"], description="bundle to start warm from"),
+    epochs: int | None = Param(None, type=["null", "integer"], minimum=1),
+    seed: int | None = Param(None, type=["null", "integer"]),
+) -> None:
+    folder = snapshot(data_folder, run_folder)
+    (
+        embed(folder)
+        >> train(folder, parent, epochs, seed)
+        >> evaluate(folder)
+        >> gate(folder)
+        >> publish(folder)
+    )
+
+
+train_towers()
