@@ -30,7 +30,8 @@ done
 available=$(df -Pk . | awk 'NR==2 {print int($4 / 1048576)}')
 [ "$available" -ge 9 ] || fail "needs about 9 GB of free disk in $(pwd); $available GB are free."
 
-export UV_CACHE_DIR="${UV_CACHE_DIR:-$(pwd)/.tools/uv-cache}" UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS="${CI:+1}"
+export UV_CACHE_DIR="${UV_CACHE_DIR:-$(pwd)/.tools/uv-cache}" UV_PYTHON_DOWNLOADS=never
+[ -t 2 ] || export UV_NO_PROGRESS=1
 export PIP_CACHE_DIR="$(pwd)/.tools/pip-cache" PIP_DISABLE_PIP_VERSION_CHECK=1
 mkdir -p .tools
 
