@@ -59,6 +59,10 @@ class ItemTower(nn.Module):
             aligned = content
         return F.normalize(aligned, dim=-1)
 
+    def each(self, content: Tensor) -> Tensor:
+        """Items of many sequences, each for itself, (B, L, C) to unit vectors (B, L, D)."""
+        return self(content.flatten(0, 1)).unflatten(0, content.shape[:2])
+
     def targets(self, content: Tensor) -> Tensor:
         """Target sequences in training, (B, T, C) to unit vectors (B, T, D).
 
@@ -66,5 +70,4 @@ class ItemTower(nn.Module):
         """
         if self.alignment is not None and self.variant == "sequence":
             return F.normalize(self.alignment(self.input(content)), dim=-1)
-        vectors: Tensor = torch.unflatten(self(content.flatten(0, 1)), 0, content.shape[:2])
-        return vectors
+        return self.each(content)

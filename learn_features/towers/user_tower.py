@@ -55,7 +55,7 @@ class UserTower(nn.Module):
         """
         aligned = self.alignment(self.input(content))
         if self.items is not None:
-            vectors = self.items(content) if item_vectors is None else item_vectors
+            vectors = self.items.each(content) if item_vectors is None else item_vectors
             summed = self.recency(vectors)
             gate = torch.sigmoid(self.gate(torch.cat((aligned, summed), dim=-1)))
             aligned = gate * aligned + (1 - gate) * summed

@@ -68,8 +68,10 @@ def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
         raise BundleError(f"weights of another architecture: {len(differing)} names differ, {differing[:3]}")
     for name, tensor in saved.items():
         if own[name].shape != tensor.shape:
-            raise BundleError(f"weights of another architecture: {name} is {tuple(tensor.shape)}"
-                              f" where {tuple(own[name].shape)} is needed")
+            raise BundleError(
+                f"weights of another architecture: {name} is {tuple(tensor.shape)}"
+                f" where {tuple(own[name].shape)} is needed"
+            )
     with torch.no_grad():
         for name, tensor in saved.items():
             own[name].copy_(tensor)

@@ -138,7 +138,7 @@ class Fit:
             self._step += 1
             if not math.isfinite(losses[-1]):
                 raise ConfigError(
-                    f"training: the loss is {losses[-1]} at step {self._step} ({self._phase}, epoch {number});"
+                    f"training: the loss is {losses[-1]} at step {self._step} ({self._phase} {number});"
                     f" lower the learning rate ({self._schedule.peak:g}) of the preset"
                 )
             if progress is not None:

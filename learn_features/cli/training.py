@@ -1,0 +1,72 @@
+"""`learn-features train`: a data set → trained towers in a run's folder."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="Folder with items.parquet and interactions.parquet.")],
+    run: Annotated[Path, typer.Argument(help="Folder that the trained towers go to.")],
+    preset: Annotated[
+        str | None, typer.Option(help="small, paper-small or paper; default training.preset.")
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option(help="Bundle or run to start from (warm start), path or URI.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the preset's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Default training.seed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Train both towers; the best epoch on validation is kept."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+
+    from learn_features import config as settings
+    from learn_features.training.loop import Epoch
+    from learn_features.training.train import train as run_training
+
+    config = settings.load()
+    if preset is not None:
+        training = config.training.model_copy(update={"preset": preset})
+        config = config.model_copy(update={"training": training})
+    errors = Console(stderr=True)
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("steps", total=None)
+
+        def show(epoch: Epoch) -> None:
+            metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items())
+            bar.console.print(f"{epoch.phase} {epoch.epoch}  loss {epoch.loss:.4f}  {metrics}")
+
+        report = run_training(
+            config,
+            folder,
+            run,
+            parent=parent,
+            epochs=epochs,
+            seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            on_epoch=show,
+        )
+    if as_json:
+        typer.echo(json.dumps(asdict(report)))
+        return
+    table = Table("towers in", "users", "skipped", "best epoch", "loss", "Recall@10", "NDCG@10", "seconds")
+    table.add_row(
+        report.run_folder,
+        *map(str, (report.users, report.users_skipped, report.best_epoch)),
+        f"{report.loss:.3f}",
+        *(f"{report.validation.get(name, float('nan')):.4f}" for name in ("recall_at_10", "ndcg_at_10")),
+        f"{report.seconds:.0f}",
+    )
+    Console().print(table)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)

@@ -1,0 +1,41 @@
+"""Towers that go on from a parent bundle or run, as daily retraining does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from learn_features.contracts.history import HistoryRule
+from learn_features.contracts.manifest import EncoderSpec
+from learn_features.errors import SpaceMismatch
+from learn_features.towers.config import TowerConfig
+from learn_features.towers.model import Towers
+from learn_features.towers.weights import describe, load_towers
+
+
+@dataclass(frozen=True)
+class Parent:
+    """Where training starts from, and the space id to note (None for a run not published)."""
+
+    towers: Towers
+    space_id: str | None
+
+
+def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, config: TowerConfig) -> Parent:
+    """The parent at `uri`, a bundle (path or fsspec URI) or a run's folder.
+
+    Raises `SpaceMismatch` unless content encoder, history rule and architecture are the same,
+    `BundleError` if it cannot be read.
+    """
+    about = describe(uri)
+    for part, ours in (
+        ("encoder", encoder.model_dump(mode="json")),
+        ("history", history.model_dump(mode="json")),
+        ("towers", config.model_dump(mode="json")),
+    ):
+        theirs = about.get(part) or {}
+        differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        if differing:
+            changes = ", ".join(f"{key} {theirs.get(key)!r} → {ours.get(key)!r}" for key in differing)
+            raise SpaceMismatch(
+                f"{uri}: its {part} differs ({changes}); train without a parent, or with its settings"
+            )
+    return Parent(load_towers(uri), about.get("space_id"))

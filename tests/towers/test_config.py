@@ -1,0 +1,46 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from learn_features.errors import ConfigError
+from learn_features.towers.config import PRESETS, TowerConfig, tower_preset
+
+
+def test_paper_preset_is_the_papers():
+    paper = tower_preset("paper", content_dimension=4096)
+    assert (paper.layers, paper.width, paper.heads, paper.dimension) == (12, 768, 12, 64)
+    assert (paper.item_variant, paper.shared_weights, paper.positions) == ("sequence", True, "none")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_scalars_and_survive_json(name):
+    config = tower_preset(name, content_dimension=384)
+    values = config.model_dump(mode="json")
+    assert all(value is None or isinstance(value, int | float | str | bool) for value in values.values())
+    assert TowerConfig.model_validate(json.loads(json.dumps(values))) == config
+
+
+def test_unknown_preset_names_those_there_are():
+    with pytest.raises(ConfigError, match=r"huge is unknown; there are small, paper"):
+        tower_preset("huge", content_dimension=384)
+
+
+def test_content_variant_needs_the_contents_dimension():
+    with pytest.raises(ConfigError, match=r"dimension 64 to be the content's 384"):
+        tower_preset("small", content_dimension=384, item_variant="content")
+
+
+def test_heads_must_divide_width():
+    with pytest.raises(ValidationError, match="width 10 is not a multiple of heads 4"):
+        TowerConfig(content_dimension=4, width=10)
+
+
+def test_configuration_does_not_import_torch():
+    program = (
+        "import sys; import learn_features.towers.config, learn_features.training.recipe,"
+        "learn_features.training.run; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

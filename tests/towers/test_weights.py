@@ -1,0 +1,75 @@
+import hashlib
+import json
+
+import pytest
+import torch
+
+from learn_features.contracts.history import HistoryRule
+from learn_features.errors import BundleError
+from learn_features.towers.weights import load_towers, restore, save_towers, tensors
+
+
+def save_run(towers, folder, config=None):
+    save_towers(towers, folder / "weights.safetensors")
+    about = {"towers": (config or towers.config).model_dump(), "history": HistoryRule().model_dump()}
+    (folder / "run.json").write_text(json.dumps(about))
+
+
+def same(one, other) -> bool:
+    a, b = tensors(one), tensors(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("variant", ["sequence", "single", "content", "projection"])
+def test_what_was_saved_is_loaded(make_towers, tmp_path, variant):
+    towers = make_towers(variant)
+    save_run(towers, tmp_path)
+    loaded = load_towers(tmp_path)
+    assert same(towers, loaded)
+    assert not loaded.training
+    content, lengths = torch.randn(4, 5, 12), torch.tensor([1, 3, 5, 2])
+    assert torch.equal(towers.user(content, lengths), loaded.user(content, lengths))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.json", "weights.safetensors"]
+
+
+def test_a_bundle_is_read_by_uri_and_its_digest_checked(make_towers, tmp_path):
+    towers = make_towers()
+    save_towers(towers, tmp_path / "towers.safetensors")
+    digest = hashlib.sha256((tmp_path / "towers.safetensors").read_bytes()).hexdigest()
+    about = {"towers": towers.config.model_dump(), "files": {"towers.safetensors": digest}}
+    (tmp_path / "manifest.json").write_text(json.dumps(about))
+    assert same(towers, load_towers(f"file://{tmp_path}"))
+
+    save_towers(make_towers(seed=1), tmp_path / "towers.safetensors")
+    with pytest.raises(BundleError, match="digest is not the manifest's"):
+        load_towers(tmp_path)
+
+
+def test_another_architecture_is_refused(make_towers, tmp_path):
+    save_run(make_towers(), tmp_path, config=make_towers(layers=3).config)
+    with pytest.raises(BundleError, match=r"weights.safetensors: weights of another architecture: \d+ names"):
+        load_towers(tmp_path)
+    save_run(make_towers(), tmp_path, config=make_towers(item_hidden=11).config)
+    with pytest.raises(BundleError, match=r"is \(10, 12\) where \(11, 12\) is needed"):
+        load_towers(tmp_path)
+
+
+def test_restore_refuses_before_it_changes_anything(make_towers):
+    towers, other = make_towers(), make_towers(seed=1)
+    saved = dict(list(tensors(other).items())[:-1])
+    before = {name: tensor.clone() for name, tensor in tensors(towers).items()}
+    with pytest.raises(BundleError):
+        restore(towers, saved)
+    assert all(torch.equal(before[name], tensor) for name, tensor in tensors(towers).items())
+
+
+def test_broken_folders_are_explained(tmp_path, make_towers):
+    with pytest.raises(BundleError, match="neither a bundle .* nor a training run"):
+        load_towers(tmp_path)
+    save_run(make_towers(), tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(BundleError, match=r"weights\.safetensors"):
+        load_towers(tmp_path)
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(BundleError, match="cannot be read"):
+        load_towers(tmp_path)
