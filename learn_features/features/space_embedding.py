@@ -1,0 +1,114 @@
+"""One space's towers over the catalogue and over histories, as rows of the offline log."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from learn_features.config import Config
+from learn_features.content.embed import load_content
+from learn_features.content.spec import encoder_spec
+from learn_features.contracts import columns as c
+from learn_features.contracts import offline
+from learn_features.contracts.deployment import Space
+from learn_features.data.item_index import ItemIndex
+from learn_features.errors import SpaceMismatch
+from learn_features.features.history_states import HistoryStates
+from learn_features.release.bundle import open_bundle
+from learn_features.release.runtime import OnnxTowers
+
+USERS_A_BATCH = 512
+
+Progress = Callable[[int, int], None]
+
+
+class SpaceEmbedding:
+    """The catalogue's content vectors and the towers of one space.
+
+    `items` are the rows of the offline log's items, deleted ones included. Missing content vectors are
+    embedded first. Raises `SpaceMismatch` if the configured encoder is not the space's.
+    """
+
+    def __init__(self, config: Config, space: Space, items: pl.DataFrame) -> None:
+        configured = encoder_spec(config.encoder)
+        if configured.id != space.encoder.id:
+            raise SpaceMismatch(
+                f"the space reads encoder {space.encoder.id} ({space.encoder.model}, "
+                f"{space.encoder.precision}), learn.yaml configures {configured.id} ({configured.model}, "
+                f"{configured.precision}); set `encoder` as it was when the space was trained"
+            )
+        self._towers = OnnxTowers(open_bundle(bundle_uri(config, space)))
+        self._known = ItemIndex(items[c.ITEM_ID])
+        self._item_as_of = items[c.AS_OF].to_physical().to_numpy()
+        live = items.filter(~pl.col(c.DELETED))
+        self._content_row = np.full(items.height, -1, np.int64)
+        self._content_row[np.flatnonzero(~items[c.DELETED].to_numpy())] = np.arange(live.height)
+        self._content: NDArray[np.float16] = load_content(config, live)
+
+    def item_rows(self) -> pa.Table:
+        """A row for each item: its vector, or null for a deleted one, since its own `as_of`."""
+        vectors = np.zeros((len(self._known), self._towers.dimension), np.float32)
+        live = self._content_row >= 0
+        if live.any():
+            vectors[live] = self._towers.embed_items(self._content.astype(np.float32))
+        return _vector_table(
+            offline.ITEM_EMBEDDING_SCHEMA, self._known.ids, vectors, self._item_as_of, missing=~live
+        )
+
+    def user_rows(self, states: HistoryStates, progress: Progress | None = None) -> Iterator[pa.Table]:
+        """Rows of all states whose history has an item that can be embedded, in batches.
+
+        `as_of` is the newest of the events' and of the history's items, deleted ones included.
+        """
+        places = self._known.encode(states.entries[c.ITEM_ID]).astype(np.int64)
+        state = np.repeat(np.arange(len(states)), np.diff(states.offsets))
+        as_of = states.as_of_us.copy()
+        named = places >= 0
+        np.maximum.at(as_of, state[named], self._item_as_of[places[named]])
+        rows = np.where(named, self._content_row[places], -1)
+        kept, state = rows[rows >= 0], state[rows >= 0]
+        lengths = np.bincount(state, minlength=len(states))
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        # alike lengths together: less padding
+        order = np.argsort(lengths, kind="stable")
+        order = order[lengths[order] > 0]
+        for first in range(0, len(order), USERS_A_BATCH):
+            some = order[first : first + USERS_A_BATCH]
+            vectors = self._embed(kept, starts[some], lengths[some])
+            ids = [states.user_ids[place] for place in some]
+            yield _vector_table(offline.USER_EMBEDDING_SCHEMA, ids, vectors, as_of[some])
+            if progress:
+                progress(min(first + USERS_A_BATCH, len(order)), len(order))
+
+    def _embed(
+        self, rows: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        place = np.arange(lengths.max())
+        real = place[None, :] < lengths[:, None]
+        content = np.zeros((*real.shape, self._content.shape[1]), np.float32)
+        content[real] = self._content[rows[(starts[:, None] + place)[real]]]
+        return self._towers.embed_users(content, lengths.astype(np.int64))
+
+
+def bundle_uri(config: Config, space: Space) -> str:
+    """Where the space's bundle is: as the document says, or below the state folder."""
+    absolute = "://" in space.bundle or space.bundle.startswith("/")
+    return space.bundle if absolute else config.below_state(space.bundle)
+
+
+def _vector_table(
+    schema: pa.Schema,
+    ids: list[str],
+    vectors: NDArray[np.float32],
+    as_of_us: NDArray[np.int64],
+    missing: NDArray[np.bool_] | None = None,
+) -> pa.Table:
+    """Ids, vectors (n, D) as lists, times; null lists where `missing`."""
+    count, width = vectors.shape
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * width)
+    mask = None if missing is None else pa.array(missing)
+    lists = pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()), mask=mask)
+    times = pa.array(as_of_us.astype(np.int64)).cast(offline.TIMESTAMP)
+    return pa.table([pa.array(ids, pa.string()), lists, times], schema=schema)
