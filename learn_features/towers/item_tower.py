@@ -1,6 +1,5 @@
 """The item tower: one content vector to one item vector."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -64,7 +64,7 @@ def test_restore_refuses_before_it_changes_anything(make_towers):
 
 
 def test_broken_folders_are_explained(tmp_path, make_towers):
-    with pytest.raises(BundleError, match="neither a bundle .* nor a training run"):
+    with pytest.raises(BundleError, match=r"neither a bundle .* nor a training run"):
         load_towers(tmp_path)
     save_run(make_towers(), tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"not tensors")

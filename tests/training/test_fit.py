@@ -1,0 +1,160 @@
+"""Training in memory on small synthetic data: items of a cluster follow each other."""
+
+import numpy as np
+import pytest
+import torch
+
+from learn_features.data.cases import Cases
+from learn_features.data.sequences import Sequences
+from learn_features.data.splits import Split
+from learn_features.errors import ConfigError, DataError
+from learn_features.towers.config import TowerConfig
+from learn_features.towers.weights import tensors
+from learn_features.training.recipe import Recipe
+from learn_features.training.train import check_content, fit
+from learn_features.training.warm_start import Parent
+
+ITEMS, CLUSTERS, USERS, LENGTH, C = 120, 6, 150, 8, 16
+
+TOWERS = TowerConfig(
+    content_dimension=C, dimension=16, width=16, heads=2, feedforward=32, item_hidden=16, max_length=10
+)
+RECIPE = Recipe(epochs=3, final_epochs=1, pairs_per_step=150, users_per_step=30, patience=3)
+
+
+def make_split(learnable: bool, seed: int = 0) -> Split:
+    """Each user stays in the cluster (item % CLUSTERS) that follows the first item's; noise: nowhere."""
+    rng = np.random.default_rng(seed)
+    items = rng.integers(0, ITEMS, size=(USERS, LENGTH))
+    if learnable:
+        items = items // CLUSTERS * CLUSTERS + (np.arange(USERS) % CLUSTERS)[:, None]
+    return Split(
+        kind="leave_one_out",
+        train=_sequences(items[:, :-2]),
+        validation=_cases(items[:, :-1]),
+        train_and_validation=_sequences(items[:, :-1]),
+        test=_cases(items),
+        everything=_sequences(items),
+        data_cutoff_us=LENGTH - 1,
+    )
+
+
+def _sequences(items: np.ndarray) -> Sequences:
+    users, length = items.shape
+    return Sequences(
+        user_ids=[str(u) for u in range(users)],
+        offsets=np.arange(0, users * length + 1, length),
+        items=items.ravel().astype(np.int32),
+        times_us=np.tile(np.arange(length), users),
+    )
+
+
+def _cases(items: np.ndarray) -> Cases:
+    history = _sequences(items[:, :-1])
+    users = len(items)
+    return Cases(
+        history.user_ids, history.offsets, history.items, history.times_us, np.arange(users + 1),
+        items[:, -1].astype(np.int32), np.full(users, items.shape[1] - 1),
+    )  # fmt: skip
+
+
+def content_of(seed: int = 0) -> np.ndarray:
+    """Content names the cluster weakly, among noise."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(CLUSTERS, C))
+    return (centres[np.arange(ITEMS) % CLUSTERS] + rng.normal(size=(ITEMS, C))).astype(np.float16)
+
+
+CHANCE = 10 / ITEMS
+
+
+@pytest.mark.parametrize("loss", ["softmax", "dense_all_action"])
+def test_learnable_data_beats_a_floor_that_noise_does_not(loss):
+    recipe = RECIPE.model_copy(update={"loss": loss, "epochs": 6, "pairs_per_step": 60, "users_per_step": 15})
+    recalls = {}
+    for learnable in (True, False):
+        fitted = fit(make_split(learnable), content_of(), TOWERS, recipe, seed=0)
+        recalls[learnable] = fitted.best.validation["recall_at_10"]
+    # within a cluster of 20, 10 of the 20 hit by chance (more with those already seen masked)
+    assert recalls[True] > 4 * CHANCE
+    assert recalls[False] < 3 * CHANCE
+
+
+@pytest.mark.parametrize("variant", ["sequence", "single", "content"])
+def test_every_item_variant_learns(variant):
+    towers = TOWERS.model_copy(update={"item_variant": variant, "recency_sum": False})
+    recipe = RECIPE.model_copy(update={"loss": "dense_all_action", "users_per_step": 15, "epochs": 8})
+    epochs = fit(make_split(True), content_of(), towers, recipe, seed=0).epochs
+    assert epochs[7].loss < 0.9 * epochs[0].loss
+
+
+def test_sampled_candidates_learn_too():
+    recipe = RECIPE.model_copy(update={"max_candidates": 30, "epochs": 6, "pairs_per_step": 60})
+    fitted = fit(make_split(True), content_of(), TOWERS, recipe, seed=0)
+    assert fitted.best.validation["recall_at_10"] > 4 * CHANCE
+
+
+@pytest.mark.parametrize("loss", ["softmax", "dense_all_action"])
+def test_the_seed_decides_every_weight(loss):
+    recipe = RECIPE.model_copy(update={"loss": loss})
+    runs = [fit(make_split(True), content_of(), TOWERS, recipe, seed=seed) for seed in (3, 3, 4)]
+    first, again, other = (tensors(run.towers) for run in runs)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["user.alignment.adaptor.weight"], other["user.alignment.adaptor.weight"])
+    assert [epoch.loss for epoch in runs[0].epochs] == [epoch.loss for epoch in runs[1].epochs]
+
+
+def test_training_leaves_the_callers_random_state_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    fit(make_split(True), content_of(), TOWERS, RECIPE, seed=0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_best_epoch_is_kept_and_patience_stops():
+    recipe = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "final_epochs": 0})
+    fitted = fit(make_split(False), content_of(), TOWERS, recipe, seed=0)
+    scores = [epoch.validation["recall_at_10"] for epoch in fitted.epochs]
+    assert len(scores) < 30
+    assert fitted.best.epoch == int(np.argmax(scores)) + 1 == len(scores) - 2
+    again = fit(make_split(False), content_of(), TOWERS, recipe.model_copy(update={"patience": 30}), seed=0)
+    assert again.epochs[0].loss == fitted.epochs[0].loss
+
+
+def test_final_epochs_see_the_validation_interactions():
+    seen = []
+    fitted = fit(
+        make_split(True), content_of(), TOWERS, RECIPE, seed=0,
+        on_epoch=seen.append, progress=lambda done, total: None,
+    )  # fmt: skip
+    assert [(epoch.phase, epoch.epoch) for epoch in seen] == [
+        ("tune", 1),
+        ("tune", 2),
+        ("tune", 3),
+        ("final", 1),
+    ]
+    assert fitted.epochs == seen
+    assert seen[-1].validation == {}
+
+
+def test_warm_start_goes_on_from_the_parent():
+    cold = fit(make_split(True), content_of(), TOWERS, RECIPE, seed=0)
+    one_epoch = RECIPE.model_copy(update={"epochs": 1})
+    warm = fit(make_split(True), content_of(), TOWERS, one_epoch, seed=1, parent=Parent(cold.towers, "s0"))
+    assert warm.epochs[0].loss < 0.97 * cold.epochs[0].loss
+
+
+def test_a_diverging_loss_stops_with_what_to_do():
+    content = content_of()
+    recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "clip_norm": 1e30})
+    with pytest.raises(ConfigError, match="lower the learning rate"):
+        fit(make_split(True), content, TOWERS, recipe, seed=0)
+
+
+def test_content_that_is_not_finite_is_named():
+    content = content_of()
+    content[7, 3] = np.nan
+    content[9] = np.inf
+    with pytest.raises(DataError, match=r"2 of 120 are not finite .* first of items i7, i9"):
+        check_content(content, [f"i{row}" for row in range(ITEMS)])

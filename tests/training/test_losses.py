@@ -1,0 +1,93 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from learn_features.training.losses import dense_all_action, full_softmax, sampled_softmax
+
+
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def slow_dense_all_action(users, items, ids, user_real, item_real, scale):
+    """The formula, one term after the other."""
+    total, pairs = 0.0, 0
+    for i in range(len(users)):
+        own = {int(ids[i, k]) for k in range(ids.shape[1]) if item_real[i, k]}
+        for j in range(users.shape[1]):
+            negatives = sum(
+                math.exp(scale * float(users[i, j] @ items[z, k]))
+                for z in range(len(users))
+                for k in range(ids.shape[1])
+                if z != i and item_real[z, k] and int(ids[z, k]) not in own
+            )
+            for k in range(ids.shape[1]):
+                if user_real[i, j] and item_real[i, k]:
+                    right = math.exp(scale * float(users[i, j] @ items[i, k]))
+                    total -= math.log(right / (right + negatives))
+                    pairs += 1
+    return total / pairs
+
+
+def test_dense_all_action_is_the_papers_formula():
+    users, items = unit(4, 3, 5), unit(4, 2, 5, seed=1)
+    ids = torch.tensor([[1, 2], [2, 3], [4, 4], [5, 1]])  # 2 and 1 are shared; 4 repeats
+    user_real = torch.tensor([[True] * 3, [True, False, False], [True, True, False], [True] * 3])
+    item_real = torch.tensor([[True, True], [True, True], [True, False], [True, False]])
+    loss = dense_all_action(users, items, ids, user_real, item_real, torch.tensor(7.0))
+    expected = slow_dense_all_action(users, items, ids, user_real, item_real, 7.0)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_item_of_the_same_user_is_no_negative():
+    """Two users with the same single target: nothing is left to be told apart."""
+    loss = dense_all_action(
+        unit(2, 1, 5).requires_grad_(), unit(2, 1, 5, seed=1), torch.tensor([[3], [3]]),
+        torch.ones(2, 1, dtype=torch.bool), torch.ones(2, 1, dtype=torch.bool), torch.tensor(10.0),
+    )  # fmt: skip
+    assert float(loss.detach()) == 0.0
+    loss.backward()
+
+
+def test_dense_all_action_gradients_are_finite_with_padding_and_clashes():
+    users, items = unit(3, 2, 5).requires_grad_(), unit(3, 2, 5, seed=1).requires_grad_()
+    ids = torch.tensor([[1, 2], [1, 2], [1, 2]])
+    real = torch.tensor([[True, True], [True, True], [True, False]])
+    dense_all_action(users, items, ids, real, real, torch.tensor(10.0)).backward()
+    assert torch.isfinite(users.grad).all()
+    assert torch.isfinite(items.grad).all()
+
+
+def test_full_softmax_by_loops():
+    users, items = unit(3, 4), unit(6, 4, seed=1)
+    positives = torch.tensor([0, 5, 2])
+    expected = 0.0
+    for user, right in zip(users, positives, strict=True):
+        scores = [math.exp(3.0 * float(user @ item)) for item in items]
+        expected -= math.log(scores[int(right)] / sum(scores)) / 3
+    assert float(full_softmax(users, items, positives, torch.tensor(3.0))) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_sampled_softmax_over_everything_is_the_full_one():
+    users, items = unit(3, 4), unit(6, 4, seed=1)
+    positives, scale = torch.tensor([0, 5, 2]), torch.tensor(3.0)
+    sampled = sampled_softmax(users, items[positives], positives, items, torch.arange(6), 6, scale)
+    torch.testing.assert_close(sampled, full_softmax(users, items, positives, scale))
+
+
+def test_sampled_softmax_estimates_the_full_one():
+    users, items = unit(40, 4), unit(500, 4, seed=1)
+    positives, scale = torch.arange(40), torch.tensor(3.0)
+    generator = torch.Generator().manual_seed(0)
+    estimates = []
+    for _ in range(50):
+        chosen = torch.randperm(500, generator=generator)[:100]
+        estimates.append(
+            sampled_softmax(users, items[positives], positives, items[chosen], chosen, 500, scale)
+        )
+    full = float(full_softmax(users, items, positives, scale))
+    assert float(torch.stack(estimates).mean()) == pytest.approx(full, abs=0.03)
