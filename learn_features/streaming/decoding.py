@@ -1,0 +1,89 @@
+"""Bytes of a record → event. Whatever is wrong with a record is a `BadRecord` with the reason."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from learn_features.contracts import columns, events, names, times
+from learn_features.contracts.events import InteractionRecord, ItemRecord, UserRefreshRecord
+from learn_features.errors import BadRecord
+from learn_features.streaming.records import Event, InteractionEvent, ItemEvent, Record, RefreshEvent
+
+M = TypeVar("M", bound=BaseModel)
+
+_EARLIEST_US = -62_135_596_800_000_000  # year 1; earlier does not fit a timestamp
+
+
+def decode(record: Record, fields: Mapping[str, Mapping[str, str]]) -> Event:
+    """The event of a record of `items`, `interactions` or `user_refresh`.
+
+    `fields` is `config.kafka.fields`: contract topic → {contract field → field in its records}.
+    Raises `BadRecord`.
+    """
+    topic = record.partition.topic
+    mapping = fields.get(topic, {})
+    if topic == names.TOPIC_ITEMS:
+        return _item(record, mapping)
+    if topic == names.TOPIC_INTERACTIONS:
+        interaction = _parsed(InteractionRecord, record, mapping)
+        _check_time("event_timestamp", interaction.event_timestamp, record)
+        return InteractionEvent(interaction, record.append_us)
+    return RefreshEvent(_parsed(UserRefreshRecord, record, mapping), record.append_us)
+
+
+def _item(record: Record, mapping: Mapping[str, str]) -> ItemEvent:
+    try:
+        key = record.key.decode() if record.key else None
+    except UnicodeDecodeError:
+        raise BadRecord("the key is not UTF-8") from None
+    if not record.value:
+        if not key:
+            raise BadRecord("a deletion needs the item_id as key")
+        return ItemEvent(key, None, record.append_us, record.offset)
+    item = _parsed(ItemRecord, record, mapping)
+    if key is not None and key != item.item_id:
+        raise BadRecord(f"the key is {key[:80]!r}, but item_id is {item.item_id[:80]!r}")
+    if item.updated_at is not None:
+        _check_time("updated_at", item.updated_at, record)
+    return ItemEvent(item.item_id, item, record.append_us, record.offset)
+
+
+def _parsed(model: type[M], record: Record, mapping: Mapping[str, str]) -> M:
+    if not record.value:
+        raise BadRecord("the record has no value")
+    try:
+        body = json.loads(record.value)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(f"not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise BadRecord(f"not a JSON object, but {type(body).__name__}")
+    try:
+        return model.model_validate(_renamed(body, mapping))
+    except ValidationError as error:
+        raise BadRecord("; ".join(_problem(e["loc"], e["msg"], mapping) for e in error.errors())) from None
+
+
+def _renamed(body: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """`body` with contract names; a field that is mapped away is not read under its own name."""
+    if not mapping:
+        return body
+    renamed = {name: value for name, value in body.items() if name not in mapping}
+    return renamed | {ours: body[theirs] for ours, theirs in mapping.items() if theirs in body}
+
+
+def _problem(location: tuple[int | str, ...], message: str, mapping: Mapping[str, str]) -> str:
+    field = str(location[0]) if location else "record"
+    return f"{mapping.get(field, field)}: {message}"
+
+
+def _check_time(field: str, time_us: int, record: Record) -> None:
+    if time_us < _EARLIEST_US:
+        raise BadRecord(f"{field}: {time_us} µs is before the year 1")
+    if field == columns.EVENT_TIMESTAMP and events.too_far_ahead(time_us, record.append_us):
+        ahead = (time_us - record.append_us) / 1e6
+        limit = times.FUTURE_TOLERANCE_US / 1e6
+        raise BadRecord(
+            f"{field}: {ahead:.0f} s ahead of the time it was appended; {limit:.0f} s are allowed"
+        )

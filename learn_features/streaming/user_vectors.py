@@ -1,0 +1,87 @@
+"""User vectors of histories, in one batch for each space. No torch, no Feast."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn_features.contracts import online
+from learn_features.contracts.deployment import Space
+from learn_features.contracts.history import HistoryEntry
+from learn_features.contracts.online import Cell
+from learn_features.streaming.contents import ItemContents
+from learn_features.streaming.spaces import Spaces
+from learn_features.streaming.user_rows import UserRow
+
+USERS_AT_ONCE = 256
+
+
+class UserTower(Protocol):
+    """The user side of a space (`release.runtime.OnnxTowers`)."""
+
+    def embed_users(
+        self, content: NDArray[np.float32], lengths: NDArray[np.int64]
+    ) -> NDArray[np.float32]: ...
+
+
+class UserVectors:
+    """Embeds users' merged histories into every space that lacks them."""
+
+    def __init__(self, spaces: Spaces, contents: ItemContents) -> None:
+        self._spaces = spaces
+        self._contents = contents
+
+    def embed(self, rows: Sequence[UserRow]) -> None:
+        """Fill in the missing vectors of `rows`; a space that fails and is not live is left out.
+
+        Items that are not known, or were deleted, are skipped; a user without any known item gets a
+        tombstone. The rows' `as_of` takes in the items that came by stream.
+        """
+        found = self._spaces.embed(lambda space_id, space, towers: self._embed(space_id, space, towers, rows))
+        for vectors in found.values():
+            for row, (_, as_of_us) in vectors.items():
+                row.known_since(as_of_us)
+        for space_id, vectors in found.items():
+            for row, (vector, _) in vectors.items():
+                payload = online.TOMBSTONE if vector is None else online.encode_vector(vector)
+                row.vectors[space_id] = Cell(row.as_of_us, 0, payload)
+
+    def _embed(
+        self, space_id: str, space: Space, towers: UserTower, rows: Sequence[UserRow]
+    ) -> Mapping[UserRow, tuple[NDArray[np.float32] | None, int | None]]:
+        wanted = [row for row in rows if space_id in row.missing]
+        histories = [row.histories[space.history.id] for row in wanted]
+        items = list(dict.fromkeys(entry.item_id for history in histories for entry in history))
+        contents, known = self._contents(space.encoder.id, items)
+        place = {item: index for index, item in enumerate(items) if known[index]}
+        entries = [_places(history, place) for history in histories]
+        vectors = _in_batches(towers, contents, entries)
+        encoder = space.encoder.id
+        since = {item: self._contents.as_of_us(encoder, item) for item in items}
+        newest = [
+            max((t for entry in history if (t := since[entry.item_id]) is not None), default=None)
+            for history in histories
+        ]
+        return dict(zip(wanted, zip(vectors, newest, strict=True), strict=True))
+
+
+def _places(history: Sequence[HistoryEntry], place: Mapping[str, int]) -> NDArray[np.int64]:
+    return np.array([place[e.item_id] for e in history if e.item_id in place], dtype=np.int64)
+
+
+def _in_batches(
+    towers: UserTower, contents: NDArray[np.float32], entries: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.float32] | None]:
+    """Vectors (D,) in order, None where a history has no known item; alike lengths together."""
+    vectors: list[NDArray[np.float32] | None] = [None] * len(entries)
+    order = sorted((row for row in range(len(entries)) if len(entries[row])), key=lambda r: len(entries[r]))
+    for start in range(0, len(order), USERS_AT_ONCE):
+        some = order[start : start + USERS_AT_ONCE]
+        lengths = np.array([len(entries[row]) for row in some], dtype=np.int64)
+        real = np.arange(lengths.max())[None, :] < lengths[:, None]
+        batch = np.zeros((*real.shape, contents.shape[1]), dtype=np.float32)
+        batch[real] = contents[np.concatenate([entries[row] for row in some])]
+        for row, vector in zip(some, towers.embed_users(batch, lengths), strict=True):
+            vectors[row] = vector
+    return vectors
