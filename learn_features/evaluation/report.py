@@ -1,0 +1,50 @@
+"""Which method wins, in words."""
+
+from collections.abc import Mapping
+
+CRITERION = "recall_at_10"
+
+NAMES = {
+    "towers": "the trained towers",
+    "popularity": "popularity",
+    "recent_popularity": "the popularity of the three days before the request",
+    "item_cf": "tuned item-CF",
+    "content": "unaligned content vectors",
+}
+
+
+def ranked(methods: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Methods, best Recall@10 first; NDCG@10 where that is equal."""
+    return sorted(methods, key=lambda m: (-methods[m][CRITERION], -methods[m].get("ndcg_at_10", 0.0), m))
+
+
+def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
+    """One or two sentences: who wins by how much, and where the towers stand."""
+    order = ranked(methods)
+    winner = order[0]
+    text = f"On Recall@10 {NAMES.get(winner, winner)} wins with {methods[winner][CRITERION]:.4f}"
+    if len(order) > 1:
+        second = order[1]
+        text += f", {_gap(methods, winner, second)} {NAMES.get(second, second)}"
+        text += f" ({methods[second][CRITERION]:.4f})"
+    if "towers" not in methods:
+        return text + "."
+    if winner != "towers":
+        place = ("second", "third", "fourth", "fifth")[order.index("towers") - 1]
+        text += f". The towers come {place} with {methods['towers'][CRITERION]:.4f}"
+        losers = order[order.index("towers") + 1 :]
+        text += f": they beat {_all(losers)}" if losers else ": they beat nothing"
+        text += f" and lose to {_all(order[: order.index('towers')])}"
+    return text + "."
+
+
+def _gap(methods: Mapping[str, Mapping[str, float]], better: str, worse: str) -> str:
+    high, low = methods[better][CRITERION], methods[worse][CRITERION]
+    if high == low:
+        return "as good as"
+    return f"{(high / low - 1) * 100:.1f} % above" if low > 0 else "far above"
+
+
+def _all(methods: list[str]) -> str:
+    names = [NAMES.get(method, method) for method in methods]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
