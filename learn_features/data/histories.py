@@ -36,7 +36,7 @@ def newest_entries(entries: pl.DataFrame, max_length: int) -> pl.DataFrame:
     `entries` has the columns of ENTRY_SCHEMA in any order, with repeats; the result has only those.
     """
     return (
-        entries.select(ENTRY_SCHEMA)
+        entries.select(list(ENTRY_SCHEMA))
         .unique()
         .sort(c.USER_ID, *ORDER)
         .group_by(c.USER_ID, maintain_order=True)
