@@ -1,0 +1,35 @@
+"""What command line and entry scripts do with a run's folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from learn_features.config import Config
+from learn_features.contracts.manifest import ITEM_TOWER_FILE, USER_TOWER_FILE, ParityReport
+from learn_features.errors import DataError
+from learn_features.release.bundle import Bundle, open_bundle
+from learn_features.release.export import export_run
+from learn_features.release.parity import check_parity
+from learn_features.towers.weights import load_towers
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def export_folder(config: Config, run_folder: Path, evaluation_file: Path | None = None) -> Bundle:
+    """Export and publish a run with the evaluation in `evaluation_file`, else in its folder if any."""
+    file = evaluation_file or run_folder / EVALUATION_FILE
+    evaluation: dict[str, Any] | None = None
+    if evaluation_file is not None or file.exists():
+        try:
+            evaluation = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: is no evaluation: {error}") from None
+    return open_bundle(export_run(config, run_folder, evaluation))
+
+
+def recheck_parity(uri: str) -> ParityReport:
+    """Check a published bundle's ONNX files against its own weights under torch; `GateFailed`."""
+    bundle = open_bundle(uri)
+    towers = load_towers(bundle.folder)
+    user, item = bundle.read(USER_TOWER_FILE), bundle.read(ITEM_TOWER_FILE)
+    return check_parity(towers, user, item, bundle.manifest.history.max_length)

@@ -1,0 +1,110 @@
+"""A training run → a published bundle: the one way towers reach serving."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from learn_features.config import Config
+from learn_features.contracts import manifest as m
+from learn_features.contracts.manifest import Manifest
+from learn_features.errors import BundleError
+from learn_features.release import towers_onnx
+from learn_features.release.bundle import open_bundle, publish
+from learn_features.release.identity import space_id as space_of
+from learn_features.release.identity import weights_sha256
+from learn_features.release.parity import check_parity
+from learn_features.towers.weights import load_towers
+from learn_features.training.run import WEIGHTS_FILE, TrainingRun, read_run
+
+MANIFEST_METHOD = "towers"
+"""Method of an evaluation whose metrics stand in the manifest under their own names."""
+
+
+def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, Any] | None = None) -> str:
+    """Export the run's towers to ONNX, check them against torch, publish; the bundle's URI.
+
+    `evaluation`: what `evaluation.run.evaluate_run` returned; its metrics enter the manifest. If the
+    space is published already, nothing is exported. Raises `GateFailed` (parity), `BundleError` (run).
+    """
+    run_folder = Path(run_folder)
+    run = read_run(run_folder)
+    weights = run_folder / WEIGHTS_FILE
+    digest = weights_sha256(weights)
+    towers_config = run.towers.model_dump(mode="json")
+    space_id = space_of(run.encoder, run.history, towers_config, digest)
+    uri = f"{config.bundles}/{space_id}"
+    if _published(uri):
+        return open_bundle(uri).uri
+
+    staged = _staging_folder(config, space_id)
+    try:
+        towers = load_towers(run_folder)
+        shutil.copyfile(weights, staged / m.WEIGHTS_FILE)
+        if weights_sha256(staged / m.WEIGHTS_FILE) != digest:
+            raise BundleError(f"{weights}: changed while it was exported; is a training still running there?")
+        user_onnx = towers_onnx.user_tower_onnx(towers, space_id)
+        item_onnx = towers_onnx.item_tower_onnx(towers, space_id)
+        parity = check_parity(towers, user_onnx, item_onnx, run.history.max_length)
+        (staged / m.USER_TOWER_FILE).write_bytes(user_onnx)
+        (staged / m.ITEM_TOWER_FILE).write_bytes(item_onnx)
+        manifest = Manifest(
+            space_id=space_id,
+            encoder=run.encoder,
+            history=run.history,
+            towers=towers_config,
+            weights_sha256=digest,
+            dimension=run.towers.dimension,
+            user_tower=towers_onnx.user_tower_spec(run.towers),
+            item_tower=towers_onnx.item_tower_spec(run.towers),
+            data_cutoff=run.data_cutoff,
+            metrics=_metrics(run, evaluation),
+            parity=parity,
+            parent=run.parent,
+            created_at=datetime.now(UTC),
+            files={file.name: _sha256(file) for file in staged.iterdir()},
+        )
+        (staged / m.MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
+        publish(staged, uri)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return uri
+
+
+def _published(uri: str) -> bool:
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return bool(filesystem.exists(f"{path}/{m.MANIFEST_FILE}"))
+
+
+def _staging_folder(config: Config, space_id: str) -> Path:
+    """A fresh folder on the file system of the bundles, where they are local, so that it can be renamed."""
+    filesystem, path = fsspec.core.url_to_fs(config.bundles)
+    parent: Path | None = None
+    if isinstance(filesystem, LocalFileSystem):
+        parent = Path(path)
+        parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{space_id}.", dir=parent))
+    folder.chmod(0o755)
+    return folder
+
+
+def _metrics(run: TrainingRun, evaluation: Mapping[str, Any] | None) -> dict[str, float]:
+    """`recall_at_10` … of the towers, `popularity.recall_at_10` … of the rest, `validation.…`."""
+    metrics = {f"validation.{name}": float(value) for name, value in run.validation.items()}
+    for method, values in (evaluation or {}).get("methods", {}).items():
+        prefix = "" if method == MANIFEST_METHOD else f"{method}."
+        metrics.update(
+            {f"{prefix}{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}
+        )
+    return metrics
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as raw:
+        return hashlib.file_digest(raw, "sha256").hexdigest()

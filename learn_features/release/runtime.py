@@ -1,0 +1,199 @@
+"""Both towers under ONNX Runtime: NumPy in, NumPy out, no torch."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from learn_features.contracts import manifest as m
+from learn_features.contracts.manifest import TowerSpec
+from learn_features.errors import BundleError, ConfigError, MissingDependency, SpaceMismatch
+from learn_features.release.bundle import Bundle
+
+SPACE_METADATA = "space_id"
+ENTRIES_PER_BATCH = 16_384
+"""History entries (padding counted) or items in one call of ONNX Runtime."""
+
+Device = Literal["cpu", "cuda"]
+
+
+class OnnxTowers:
+    """The towers of one space. Batches inside; what a batch is made of changes rounding only."""
+
+    def __init__(self, bundle: Bundle, device: Device = "cpu", threads: int | None = None) -> None:
+        """Load both towers; `threads` inside an operator, default all cores this process may use.
+
+        Raises `SpaceMismatch` if an ONNX file carries another space, `BundleError` if it is not the graph
+        that the manifest describes, `MissingDependency` if CUDA is asked for and not in use.
+        """
+        self.manifest = bundle.manifest
+        self._item = open_session(bundle.read(m.ITEM_TOWER_FILE), device, threads)
+        self._user = open_session(bundle.read(m.USER_TOWER_FILE), device, threads)
+        self._item_output = _check(self._item, self.manifest.item_tower, bundle, m.ITEM_TOWER_FILE)
+        self._user_output = _check(self._user, self.manifest.user_tower, bundle, m.USER_TOWER_FILE)
+
+    @property
+    def space_id(self) -> str:
+        return self.manifest.space_id
+
+    @property
+    def dimension(self) -> int:
+        """D"""
+        return self.manifest.dimension
+
+    @property
+    def content_dimension(self) -> int:
+        """C"""
+        return self.manifest.encoder.dimension
+
+    @property
+    def providers(self) -> list[str]:
+        """Execution providers really in use, first choice first."""
+        providers: list[str] = self._user.get_providers()
+        return providers
+
+    def embed_items(
+        self, content: NDArray[np.floating], residuals: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """Unit vectors (n, D) of items from content (n, C).
+
+        `residuals` (n, R) only for spaces that have them; missing ones are zeros, as for new items.
+        """
+        self._require_content(content, 2)
+        width = self.manifest.residual_dimension
+        if residuals is not None and residuals.shape != (len(content), width):
+            raise SpaceMismatch(f"residuals are {residuals.shape}, space {self.space_id} has width {width}")
+        vectors = np.empty((len(content), self.dimension), dtype=np.float32)
+        for start in range(0, len(content), ENTRIES_PER_BATCH):
+            part = slice(start, start + ENTRIES_PER_BATCH)
+            inputs = {"content": np.ascontiguousarray(content[part], dtype=np.float32)}
+            if width is not None:
+                inputs["residual"] = (
+                    np.zeros((len(inputs["content"]), width), dtype=np.float32)
+                    if residuals is None
+                    else np.ascontiguousarray(residuals[part], dtype=np.float32)
+                )
+            vectors[part] = self._item.run([self._item_output], inputs)[0]
+        return self._finite(vectors, "item")
+
+    def embed_users(self, content: NDArray[np.floating], lengths: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Unit vectors (B, D) of users from histories (B, L, C), oldest entry first, padded at the end.
+
+        `lengths` (B,): real entries, 1 … L, and no more than the space's history rule keeps: `ValueError`
+        otherwise. Users of like length share a batch, so padding costs little.
+        """
+        self._require_content(content, 3)
+        lengths = lengths.astype(np.int64)
+        self._require_lengths(lengths, content)
+        vectors = np.empty((len(content), self.dimension), dtype=np.float32)
+        order = np.argsort(-lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            longest = int(lengths[order[start]])
+            rows = order[start : start + max(1, ENTRIES_PER_BATCH // longest)]
+            inputs = {
+                "content": np.ascontiguousarray(content[rows, :longest], dtype=np.float32),
+                "lengths": lengths[rows],
+            }
+            vectors[rows] = self._user.run([self._user_output], inputs)[0]
+            start += len(rows)
+        return self._finite(vectors, "user")
+
+    def _require_content(self, content: NDArray[np.floating], axes: int) -> None:
+        if content.ndim != axes or content.shape[-1] != self.content_dimension:
+            raise SpaceMismatch(
+                f"content has shape {content.shape}; space {self.space_id} reads {axes} axes, the last of "
+                f"{self.content_dimension} numbers (encoder {self.manifest.encoder.id})"
+            )
+
+    def _require_lengths(self, lengths: NDArray[np.integer], content: NDArray[np.floating]) -> None:
+        if lengths.shape != content.shape[:1]:
+            raise ValueError(f"lengths are {lengths.shape} for content {content.shape}")
+        most = min(content.shape[1], self.manifest.history.max_length)
+        wrong = np.flatnonzero((lengths < 1) | (lengths > most))
+        if len(wrong):
+            raise ValueError(
+                f"{len(wrong)} of {len(lengths)} histories are not 1 to {most} entries long "
+                f"(rule {self.manifest.history.id} keeps {self.manifest.history.max_length}): first row "
+                f"{wrong[0]} has {lengths[wrong[0]]}"
+            )
+
+    def _finite(self, vectors: NDArray[np.float32], tower: str) -> NDArray[np.float32]:
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            count = f"{int((~finite).sum())} of {len(vectors)} vectors"
+            raise ValueError(
+                f"{tower} tower of space {self.space_id}: {count} are not finite, first row "
+                f"{int(np.argmin(finite))}; look at its content vectors"
+            )
+        return vectors
+
+
+def open_session(
+    raw: bytes, device: Device = "cpu", threads: int | None = None
+) -> onnxruntime.InferenceSession:
+    """A session over an ONNX file's bytes, on the device that was asked for or not at all."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    # a consumer waits more than it computes: its threads must not spin meanwhile
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted = ["CPUExecutionProvider"]
+    if device == "cuda":
+        wanted.insert(0, "CUDAExecutionProvider")
+        if hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA and cuDNN from their wheels
+    elif device != "cpu":
+        raise ConfigError(f"device {device!r} is not known; there are cpu and cuda")
+    available = set(onnxruntime.get_available_providers())
+    session = onnxruntime.InferenceSession(raw, options, providers=[p for p in wanted if p in available])
+    in_use = session.get_providers()
+    if in_use[0] != wanted[0]:  # ONNX Runtime falls back to the CPU without an error
+        raise MissingDependency(
+            f"CUDA was asked for, but ONNX Runtime uses {', '.join(in_use)}: install a driver "
+            "and onnxruntime-gpu for this CUDA version, or use device cpu"
+        )
+    return session
+
+
+def _check(session: onnxruntime.InferenceSession, spec: TowerSpec, bundle: Bundle, file: str) -> str:
+    stamped = session.get_modelmeta().custom_metadata_map.get(SPACE_METADATA)
+    if stamped != bundle.space_id:
+        raise SpaceMismatch(
+            f"{bundle.folder / file}: belongs to space {stamped}, its manifest to {bundle.space_id}"
+        )
+    for kind, graph, described in (
+        ("input", session.get_inputs(), spec.inputs),
+        ("output", session.get_outputs(), spec.outputs),
+    ):
+        actual, expected = (
+            _shapes(graph),
+            {t.name: (f"tensor({_ONNX_TYPES[t.dtype]})", t.shape) for t in described},
+        )
+        if actual.keys() != expected.keys() or not all(_agree(actual[n], expected[n]) for n in actual):
+            raise BundleError(
+                f"{bundle.folder / file}: its {kind}s are {actual}, the manifest says {expected}"
+            )
+    output: str = spec.outputs[0].name
+    return output
+
+
+_ONNX_TYPES: Mapping[str, str] = {"float32": "float", "int64": "int64"}
+
+
+def _shapes(graph: Any) -> dict[str, tuple[str, tuple[Any, ...]]]:
+    return {tensor.name: (tensor.type, tuple(tensor.shape)) for tensor in graph}
+
+
+def _agree(actual: tuple[str, tuple[Any, ...]], expected: tuple[str, tuple[Any, ...]]) -> bool:
+    """Same type and rank, same sizes where they are fixed, dynamic where they are named."""
+    return (
+        actual[0] == expected[0]
+        and len(actual[1]) == len(expected[1])
+        and all(
+            (isinstance(a, int) and a == e) or (not isinstance(a, int) and isinstance(e, str))
+            for a, e in zip(actual[1], expected[1], strict=True)
+        )
+    )

@@ -1,0 +1,68 @@
+"""Training runs with random weights, and one published bundle."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from learn_features.config import Config
+from learn_features.contracts.history import HistoryRule
+from learn_features.contracts.manifest import EncoderSpec
+from learn_features.release.bundle import Bundle, open_bundle
+from learn_features.release.export import export_run
+from learn_features.towers.config import TowerConfig, tower_preset
+from learn_features.towers.model import Towers
+from learn_features.towers.weights import save_towers
+from learn_features.training.recipe import recipe_preset
+from learn_features.training.run import WEIGHTS_FILE, TrainingRun, write_run
+
+CONTENT = 24
+LENGTH = 12
+
+MakeRun = Callable[..., Path]
+
+
+def make_run(folder: Path, *, seed: int = 0, preset: str = "small", **changes: object) -> Path:
+    """A finished run's folder: towers with random weights, as training leaves them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    towers = tower_preset(preset, content_dimension=CONTENT, max_length=LENGTH, **changes)
+    model = Towers(towers)
+    model.fit_input(0.3 + 0.1 * torch.randn(200, CONTENT))
+    save_towers(model.eval(), folder / WEIGHTS_FILE)
+    write_run(folder, run_about(towers, preset, seed))
+    return folder
+
+
+def run_about(towers: TowerConfig, preset: str, seed: int) -> TrainingRun:
+    return TrainingRun(
+        encoder=EncoderSpec(model="test", revision="1", template="{title}", dimension=CONTENT),
+        history=HistoryRule(max_length=LENGTH),
+        towers=towers,
+        preset=preset,
+        recipe=recipe_preset(preset),
+        seed=seed,
+        split="global_time",
+        data_cutoff=datetime(2026, 1, 2, tzinfo=UTC),
+        users=1,
+        users_skipped=0,
+        items=1,
+        interactions=1,
+        epochs=1,
+        best_epoch=1,
+        loss=1.0,
+        validation={"recall_at_10": 0.25},
+        seconds=1.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, Bundle]:
+    """Settings, the run's folder and its bundle; for tests that only read."""
+    folder = tmp_path_factory.mktemp("release")
+    config = Config(state=str(folder / "state"))
+    run = make_run(folder / "run")
+    evaluation = {"methods": {"towers": {"recall_at_10": 0.5}, "popularity": {"recall_at_10": 0.1}}}
+    return config, run, open_bundle(export_run(config, run, evaluation))

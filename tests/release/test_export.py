@@ -1,0 +1,147 @@
+"""Export and publish: parity, identity, no-op, gates."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from learn_features.config import Config
+from learn_features.errors import BundleError, GateFailed
+from learn_features.release import export as export_module
+from learn_features.release import towers_onnx
+from learn_features.release.bundle import Bundle, open_bundle
+from learn_features.release.entry import export_folder, recheck_parity
+from learn_features.release.export import export_run
+from learn_features.release.parity import check_parity
+from learn_features.release.runtime import OnnxTowers
+from learn_features.towers.weights import load_towers
+from learn_features.training.run import RUN_FILE, WEIGHTS_FILE
+
+from .conftest import CONTENT, LENGTH, make_run
+
+Published = tuple[Config, Path, Bundle]
+
+
+def test_bundle_says_what_it_is(published: Published) -> None:
+    config, _run, bundle = published
+    manifest = bundle.manifest
+    assert bundle.folder == Path(config.bundles) / manifest.space_id
+    assert manifest.metrics == {
+        "recall_at_10": 0.5,
+        "popularity.recall_at_10": 0.1,
+        "validation.recall_at_10": 0.25,
+    }
+    assert manifest.dimension == 64
+    assert 0 < manifest.parity.max_abs_diff <= 1e-4
+    assert manifest.parity.cases > 30
+
+
+def test_publishing_again_is_a_no_op(published: Published) -> None:
+    config, run, bundle = published
+    before = {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in bundle.folder.iterdir()}
+    assert export_run(config, run) == bundle.uri
+    assert {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in bundle.folder.iterdir()} == before
+    assert [f.name for f in Path(config.bundles).iterdir()] == [bundle.space_id]  # nothing left over
+
+
+def test_space_id_is_of_the_weights(published: Published, tmp_path: Path) -> None:
+    config, _run, bundle = published
+    same = export_run(Config(state=str(tmp_path / "elsewhere")), make_run(tmp_path / "same"))
+    assert open_bundle(same).space_id == bundle.space_id
+    other = export_run(
+        config.model_copy(update={"state": str(tmp_path)}), make_run(tmp_path / "other", seed=1)
+    )
+    assert open_bundle(other).space_id != bundle.space_id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preset": "paper-small"},
+        {"preset": "paper-small", "item_variant": "single", "shared_weights": False, "positions": "learned"},
+        {"preset": "small", "item_variant": "content", "dimension": CONTENT},
+    ],
+)
+def test_every_architecture_exports(tmp_path: Path, changes: dict[str, object]) -> None:
+    run = make_run(tmp_path / "run", **changes)  # type: ignore[arg-type]
+    bundle = open_bundle(export_run(Config(state=str(tmp_path)), run))
+    towers = load_towers(run)
+    # against torch row by row without any padding: nothing that the exporter or batching could share
+    random = np.random.default_rng(3)
+    lengths = random.integers(1, LENGTH + 1, 23)
+    content = random.normal(0.3, 0.1, (23, LENGTH, CONTENT)).astype(np.float32)
+    actual = OnnxTowers(bundle).embed_users(content, lengths)
+    with torch.inference_mode():
+        for row, length in enumerate(lengths):
+            one = towers.user(torch.from_numpy(content[row : row + 1, :length]), torch.tensor([length]))
+            np.testing.assert_allclose(actual[row], one[0].numpy(), atol=1e-5)
+        items = towers.item(torch.from_numpy(content[:, 0]))
+    np.testing.assert_allclose(OnnxTowers(bundle).embed_items(content[:, 0]), items.numpy(), atol=1e-5)
+
+
+def test_onnx_tells_nothing_of_the_machine(published: Published) -> None:
+    _config, _run, bundle = published
+    raw = bundle.read("user_tower.onnx")
+    assert b".py" not in raw
+    assert b"/work" not in raw
+    assert str(Path.home()).encode() not in raw
+    model = onnx.load_model_from_string(raw)
+    assert {p.key: p.value for p in model.metadata_props} == {"space_id": bundle.space_id}
+
+
+def test_a_frozen_length_fails_the_gate(published: Published) -> None:
+    _config, run, bundle = published
+    towers = load_towers(run)
+    frozen = onnx.load_model_from_string(bundle.read("user_tower.onnx"))
+    frozen.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 5
+    with pytest.raises(GateFailed, match="1 × 1"):
+        check_parity(towers, frozen.SerializeToString(), bundle.read("item_tower.onnx"), LENGTH)
+
+
+def test_other_weights_fail_the_gate(published: Published, tmp_path: Path) -> None:
+    _config, _run, bundle = published
+    other = load_towers(make_run(tmp_path / "other", seed=5))
+    with pytest.raises(GateFailed, match="differ by"):
+        check_parity(other, bundle.read("user_tower.onnx"), bundle.read("item_tower.onnx"), LENGTH)
+
+
+def test_nothing_is_published_when_the_gate_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = load_towers(make_run(tmp_path / "other", seed=5))
+    wrong = towers_onnx.item_tower_onnx(other, "s0")
+    monkeypatch.setattr(export_module.towers_onnx, "item_tower_onnx", lambda *_: wrong)
+    config = Config(state=str(tmp_path / "state"))
+    with pytest.raises(GateFailed, match="item tower"):
+        export_run(config, make_run(tmp_path / "run"))
+    assert list(Path(config.bundles).iterdir()) == []
+
+
+def test_unfinished_run_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / RUN_FILE).unlink()
+    with pytest.raises(BundleError, match=r"run\.json"):
+        export_run(Config(state=str(tmp_path)), run)
+    run = make_run(tmp_path / "cut")
+    (run / WEIGHTS_FILE).write_bytes((run / WEIGHTS_FILE).read_bytes()[:-100])
+    with pytest.raises(BundleError, match="outside the file"):
+        export_run(Config(state=str(tmp_path)), run)
+
+
+def test_entry_scripts(published: Published, tmp_path: Path) -> None:
+    config, run, bundle = published
+    assert recheck_parity(bundle.uri).max_abs_diff == bundle.manifest.parity.max_abs_diff
+    assert export_folder(config, run).space_id == bundle.space_id
+    settings = tmp_path / "learn.yaml"
+    settings.write_text(f"state: {config.state}\n")
+    root = Path(__file__).parents[2]
+    command = [sys.executable, root / "export" / "export_towers.py", "--run", run, "--config", settings]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == bundle.uri
+    command[3] = tmp_path / "nowhere"
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ")
+    assert "Traceback" not in refused.stderr
