@@ -17,6 +17,7 @@ from learn_features.errors import DeploymentError, GateFailed
 from learn_features.features.backfill import BackfillReport, Progress, backfill, embedded_space
 from learn_features.features.consistency import RollOutReport, measure
 from learn_features.features.declarations import declare
+from learn_features.features.row_store import RowStore
 from learn_features.features.rows import open_row_store
 from learn_features.features.staleness import stale_users
 from learn_features.release.bundle import open_bundle
@@ -112,13 +113,7 @@ def wait_for_consumers(config: Config, space_id: str, wait_seconds: float) -> No
     rows = open_row_store(config)
     try:
         while True:
-            [checkpoints] = rows.read_rows([online.CHECKPOINT_KEY])
-            partitions = [
-                online.PartitionCheckpoint.model_validate_json(raw)
-                for name, raw in checkpoints.items()
-                if name != online.FILLED_FIELD and "/" in name
-            ]
-            behind = [part for part in partitions if part.document_version < needed]
+            behind = [part for part in _checkpoints(rows) if part.document_version < needed]
             if not behind:
                 return
             if time.monotonic() >= deadline:
@@ -132,6 +127,24 @@ def wait_for_consumers(config: Config, space_id: str, wait_seconds: float) -> No
         f"partitions' checkpoints name an older one: {named}; is a consumer assigned to each? "
         f"Start learn-features consume items and learn-features consume interactions"
     )
+
+
+def is_consumed(config: Config) -> bool:
+    """Whether any consumer has ever written a checkpoint."""
+    rows = open_row_store(config)
+    try:
+        return bool(_checkpoints(rows))
+    finally:
+        rows.close()
+
+
+def _checkpoints(rows: RowStore) -> list[online.PartitionCheckpoint]:
+    [fields] = rows.read_rows([online.CHECKPOINT_KEY])
+    return [
+        online.PartitionCheckpoint.model_validate_json(raw)
+        for name, raw in fields.items()
+        if "/" in name  # topic id / partition
+    ]
 
 
 def check(config: Config, space_id: str) -> RollOutReport:

@@ -17,6 +17,7 @@ from learn_features.data.item_index import ItemIndex
 from learn_features.errors import SpaceMismatch
 from learn_features.features.history_states import HistoryStates
 from learn_features.release.bundle import open_bundle
+from learn_features.release.deployment import bundle_uri
 from learn_features.release.runtime import OnnxTowers
 
 USERS_A_BATCH = 512
@@ -90,12 +91,6 @@ class SpaceEmbedding:
         content = np.zeros((*real.shape, self._content.shape[1]), np.float32)
         content[real] = self._content[rows[(starts[:, None] + place)[real]]]
         return self._towers.embed_users(content, lengths.astype(np.int64))
-
-
-def bundle_uri(config: Config, space: Space) -> str:
-    """Where the space's bundle is: as the document says, or below the state folder."""
-    absolute = "://" in space.bundle or space.bundle.startswith("/")
-    return space.bundle if absolute else config.below_state(space.bundle)
 
 
 def _vector_table(

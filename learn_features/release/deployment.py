@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from learn_features.config import Config
 from learn_features.contracts import times
-from learn_features.contracts.deployment import DeploymentDocument, SpaceState
+from learn_features.contracts.deployment import DeploymentDocument, Space, SpaceState
 from learn_features.errors import ConfigError, DeploymentConflict, DeploymentError
 
 _NAME = re.compile(r"(\d{8})\.json")
@@ -113,6 +114,12 @@ class DeploymentStore:
             aside.unlink(missing_ok=True)
         _sync_folder(self._folder)
         return True
+
+
+def bundle_uri(config: Config, space: Space) -> str:
+    """Where the space's bundle is: as the document says, or below the state folder."""
+    absolute = "://" in space.bundle or space.bundle.startswith("/")
+    return space.bundle if absolute else config.below_state(space.bundle)
 
 
 def _sync_folder(folder: Path) -> None:
