@@ -1,0 +1,130 @@
+"""Splits: hand-worked small logs, and that no cut falls inside a user's ties."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learn_features.contracts import times
+from learn_features.contracts.history import HistoryRule
+from learn_features.data.item_index import ItemIndex
+from learn_features.data.splits import MAX_TARGETS, Split, split
+from learn_features.data.tables import Dataset
+from learn_features.errors import DataError
+
+
+def dataset(rows: list[tuple[str, str, int]], has_times: bool = True) -> Dataset:
+    """Rows of user, item, second."""
+    log = pl.DataFrame(
+        {
+            "user_id": [user for user, _, _ in rows],
+            "item_id": [item for _, item, _ in rows],
+            "event_timestamp": [times.from_us(second * 1_000_000) for _, _, second in rows],
+            "event_id": [f"{n:04d}" for n in range(len(rows))],
+            "event_type": "view",
+            "value": pl.Series([None] * len(rows), dtype=pl.Float64),
+        },
+        schema_overrides={"event_timestamp": pl.Datetime("us", "UTC")},
+    )
+    items = pl.DataFrame({"item_id": sorted({item for _, item, _ in rows})})
+    return Dataset(items, log, has_times)
+
+
+def divide(data: Dataset, kind: str = "auto") -> Split:
+    return split(data, ItemIndex(data.items["item_id"]), HistoryRule(), kind)  # type: ignore[arg-type]
+
+
+def test_leave_one_out_by_hand() -> None:
+    data = dataset(
+        [
+            *[("a", "i0", 1), ("a", "i1", 2), ("a", "i2", 3), ("a", "i3", 4)],
+            *[("b", "i3", 1), ("b", "i0", 2)],
+            ("c", "i2", 1),
+            *[("d", "i1", 1), ("d", "i0", 2), ("d", "i2", 2), ("d", "i3", 3)],
+        ],
+        has_times=False,
+    )
+    parts = divide(data)
+    assert parts.kind == "leave_one_out"
+    assert parts.test.user_ids == ["a", "b", "d"]
+    assert [parts.test.targets(n).tolist() for n in range(3)] == [[3], [0], [3]]
+    assert [parts.test.history(n).tolist() for n in range(3)] == [[0, 1, 2], [3], [1, 0, 2]]
+    assert parts.validation.user_ids == ["a", "d"]
+    assert [parts.validation.targets(n).tolist() for n in range(2)] == [[2], [0, 2]]
+    assert [parts.validation.history(n).tolist() for n in range(2)] == [[0, 1], [1]]
+    assert parts.train.items.tolist() == [0, 1, 3, 2, 1]
+    assert parts.train_and_validation.items.tolist() == [0, 1, 2, 3, 2, 1, 0, 2]
+    assert parts.data_cutoff_us == 4_000_000
+
+
+def test_global_time_by_hand() -> None:
+    rows = [("a", f"i{n % 7}", n) for n in range(17)]
+    rows += [("b", "i0", 16), ("b", "i1", 17), ("b", "i1", 18), ("b", "i2", 19)]
+    rows += [("c", "i5", 18), ("a", "i6", 19)]
+    parts = divide(dataset(rows))
+    # 23 events; times sorted: 0 … 15, 16, 16, 17, 18, 18, 19, 19; cuts at positions 18 (17) and 20 (18)
+    assert parts.kind == "global_time"
+    assert parts.validation.user_ids == ["b"]
+    assert parts.validation.targets(0).tolist() == [1]
+    assert parts.test.user_ids == ["a", "b"]
+    assert parts.test.history(1).tolist() == [0, 1]
+    assert parts.test.targets(0).tolist() == [6]
+    assert parts.test.targets(1).tolist() == [1, 2]
+    assert parts.test.request_times_us.tolist() == [19_000_000, 18_000_000]
+    assert len(parts.everything.items) == 23
+    assert parts.data_cutoff_us == 19_000_000
+
+
+def test_targets_are_the_next_distinct_items() -> None:
+    rows = [("a", "x", n) for n in range(200)]
+    rows += [("a", "y", 200), ("a", "y", 201)] + [("a", f"z{n:02d}", 202 + n) for n in range(20)]
+    test = divide(dataset(rows)).test
+    assert len(test.targets(0)) == MAX_TARGETS == len(set(test.targets(0).tolist()))
+
+
+def test_an_order_is_not_split_by_time_and_tiny_logs_are_refused() -> None:
+    data = dataset([("a", "i", 1), ("a", "j", 2)], has_times=False)
+    with pytest.raises(DataError, match="only an order"):
+        divide(data, "global_time")
+    with pytest.raises(DataError, match=r"validation part .* too few"):
+        divide(data)
+
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["i1", "i2", "i3", "i4"]), st.integers(0, 12)),
+    min_size=20,
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=ROWS, kind=st.sampled_from(["global_time", "leave_one_out"]))
+def test_no_cut_inside_ties_and_nothing_leaks(rows: list[tuple[str, str, int]], kind: str) -> None:
+    try:
+        parts = divide(dataset(rows), kind)
+    except DataError:
+        return
+    for cases in (parts.validation, parts.test):
+        starts = cases.history_times_us[cases.history_offsets[1:] - 1]
+        assert (starts < cases.request_times_us).all()
+        assert (np.diff(cases.target_offsets) > 0).all()
+    seen = {(u, t) for u, t in zip(parts.train.users, parts.train.times_us, strict=True)}
+    assert len(parts.train.items) <= len(parts.train_and_validation.items) <= len(rows)
+    names = np.array(parts.train.user_ids)
+    by_name = {(names[u], t) for u, t in seen}
+    for row, user in enumerate(parts.validation.user_ids):
+        assert (user, parts.validation.request_times_us[row]) not in by_name
+
+
+def test_select_and_sample_cases() -> None:
+    rows = [(f"u{n:02d}", f"i{k}", n + 50 * k) for n in range(30) for k in range(3)]
+    test = divide(dataset(rows, has_times=False)).test
+    part = test.select(np.array([5, 2]))
+    assert part.user_ids == ["u05", "u02"]
+    assert part.history(0).tolist() == test.history(5).tolist()
+    assert part.targets(1).tolist() == test.targets(2).tolist()
+    sample = test.sample(7)
+    assert len(sample) == 7
+    assert sample.user_ids == test.sample(7).user_ids == sorted(sample.user_ids)
+    assert test.sample(100) is test

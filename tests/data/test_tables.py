@@ -1,0 +1,232 @@
+"""Reading: what is wrong is named with file, column, count and first rows; what is right comes out whole."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from learn_features.config import DataConfig
+from learn_features.contracts.events import InteractionRecord
+from learn_features.data.tables import read_dataset, write_dataset
+from learn_features.errors import DataError
+
+T0 = datetime(2025, 3, 1, 10, 0, tzinfo=UTC)
+Folder = Callable[..., Path]
+LOG: dict[str, Any] = {
+    "user_id": ["u1", "u1", "u2", "u2"],
+    "item_id": ["i1", "i2", "i3", "i1"],
+    "event_timestamp": [T0, T0 + timedelta(minutes=1), T0, T0 + timedelta(hours=1)],
+}
+NOW_US = 1_750_000_000_000_000
+
+
+def read(folder: Path, **config: Any) -> Any:
+    return read_dataset(folder, DataConfig(**config), now_us=NOW_US)
+
+
+def test_reads_all_contract_columns(folder: Folder) -> None:
+    dataset = read(folder())
+    assert dataset.items.columns == [
+        "item_id", "title", "category", "brand", "price", "keywords", "attributes", "description",
+        "updated_at",
+    ]  # fmt: skip
+    assert dataset.interactions.columns == [
+        "user_id", "item_id", "event_timestamp", "event_id", "event_type", "value",
+    ]  # fmt: skip
+    assert dataset.items.schema["updated_at"] == pl.Datetime("us", "UTC")
+    assert dataset.interactions.schema["event_timestamp"] == pl.Datetime("us", "UTC")
+    assert dataset.has_times
+    assert dataset.warnings == []
+    assert dataset.interactions["item_id"].to_list() == ["i1", "i2", "i3", "i1"]
+
+
+def test_derived_event_ids_are_the_streams(folder: Folder) -> None:
+    dataset = read(folder(log={"event_type": ["view", "buy", None, "view"]}))
+    for row in dataset.interactions.iter_rows(named=True):
+        fields = {k: v for k, v in row.items() if k != "event_id"}
+        assert row["event_id"] == InteractionRecord(**fields).identified
+
+
+def test_given_event_ids_stay_and_gaps_are_filled(folder: Folder) -> None:
+    dataset = read(folder(log={"event_id": ["a", None, "", "b"]}))
+    ids = dataset.interactions["event_id"].to_list()
+    assert ids[0] == "a"
+    assert ids[3] == "b"
+    assert len(ids[1]) == len(ids[2]) == 32
+
+
+def test_repeats_count_once_and_the_highest_value_stays(folder: Folder) -> None:
+    log = {k: [v[0], v[0], v[0], v[1]] for k, v in LOG.items()}
+    dataset = read(folder(log={**log, "value": [None, 5.0, 2.0, 1.0]}))
+    assert dataset.interactions["value"].to_list() == [5.0, 1.0]
+    assert "2 of 4 rows repeat" in dataset.warnings[0]
+
+
+def test_a_microsecond_apart_is_two_interactions(folder: Folder) -> None:
+    log = {k: [v[0], v[0]] for k, v in LOG.items()}
+    log["event_timestamp"] = [T0, T0 + timedelta(microseconds=1)]
+    assert read(folder(log=log)).interactions.height == 2
+
+
+def test_order_of_ties_is_the_contracts(folder: Folder) -> None:
+    log = {"user_id": ["u"] * 3, "item_id": ["i1", "i2", "i3"], "event_timestamp": [T0] * 3}
+    dataset = read(folder(log={**log, "event_id": ["c", "a", "b"]}))
+    assert dataset.interactions["event_id"].to_list() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("timestamps", [None, [None] * 4])
+def test_order_only(folder: Folder, timestamps: list[None] | None) -> None:
+    dataset = read(folder(log={"event_timestamp": timestamps, "position": [0, 3, 0, 1]}))
+    assert not dataset.has_times
+    assert dataset.interactions["event_timestamp"].to_list()[:2] == [
+        datetime(2000, 1, 1, tzinfo=UTC),
+        datetime(2000, 1, 1, 0, 0, 3, tzinfo=UTC),
+    ]
+
+
+def test_whole_number_ids_meet_text_ids(folder: Folder) -> None:
+    dataset = read(folder({"item_id": [1, 2, 3]}, {"item_id": ["1", "2", "3", "1"], "user_id": [7, 7, 8, 8]}))
+    assert dataset.items["item_id"].to_list() == ["1", "2", "3"]
+    assert dataset.interactions["user_id"].to_list() == ["7", "7", "8", "8"]
+    assert dataset.warnings == []
+
+
+def test_column_mapping(folder: Folder) -> None:
+    path = folder(
+        {"title": None, "name": ["a", "b", "c"]}, {"event_timestamp": None, "at": LOG["event_timestamp"]}
+    )
+    dataset = read(path, item_columns={"title": "name"}, interaction_columns={"event_timestamp": "at"})
+    assert dataset.items["title"].to_list() == ["a", "b", "c"]
+    with pytest.raises(DataError, match=r"'naem', mapped to title, is missing.*'name'"):
+        read(path, item_columns={"title": "naem"})
+    with pytest.raises(DataError, match=r"mapping names \['titel'\]"):
+        read(path, item_columns={"titel": "name"})
+
+
+def test_lists_of_keywords_are_joined_and_blanks_are_null(folder: Folder) -> None:
+    dataset = read(folder({"keywords": [["a", "b"], [], None], "brand": [" ", "", "x"]}))
+    assert dataset.items["keywords"].to_list() == ["a, b", None, None]
+    assert dataset.items["brand"].to_list() == [None, None, "x"]
+
+
+FUTURE = [T0, T0, T0, datetime(2031, 1, 1, tzinfo=UTC)]
+BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
+    ({"item_id": None}, None, r"items\.parquet: column 'item_id' is missing; the file has \['title'"),
+    ({"title": None}, None, r"items\.parquet: column 'title' is missing"),
+    (None, {"user_id": None}, r"interactions\.parquet: column 'user_id' is missing"),
+    ({"item_id": ["i1", None, "i3"]}, None, r"'item_id': 1 of 3 rows are null; rows \(from 0\): 1 \(None\)"),
+    (
+        None,
+        {"user_id": ["u", "", "", "u"]},
+        r"'user_id': 2 of 4 rows are empty; rows \(from 0\): 1 \(''\), 2",
+    ),
+    (
+        {"item_id": ["i1", "i2", "i1"]},
+        None,
+        r"2 of 3 rows repeat an id; rows \(from 0\): 0 \('i1'\), 2 \('i1'\)",
+    ),
+    (None, {"user_id": [1.0, 2.0, None, 1.0]}, r"'user_id' has type Float64; expected text or whole numbers"),
+    (None, {"user_id": ["u" * 513] * 4}, r"4 of 4 rows are longer than 512 characters"),
+    (
+        {"price": ["9.5", "cheap", None]},
+        None,
+        r"'price': 1 of 3 rows are not numbers; rows \(from 0\): 1 \('cheap'",
+    ),
+    ({"title": [[["x"]]] * 3}, None, r"'title' has type List\(List\(String\)\); expected text"),
+    (
+        {"title": [" ", None, ""], "category": None},
+        None,
+        r"3 of 3 rows have no text at all; .*no item can be",
+    ),
+    (
+        None,
+        {"event_timestamp": FUTURE},
+        r"1 of 4 rows lie in the future \(now: 2025.*3 \(2031-01-01T00:00:00",
+    ),
+    (None, {"event_timestamp": [T0.replace(tzinfo=None)] * 4}, r"'event_timestamp' has times without a zone"),
+    (None, {"event_timestamp": ["2025-03-01T10:00:00"] * 4}, r"4 of 4 rows have no time zone"),
+    (None, {"event_timestamp": ["soonZ"] * 4}, r"4 of 4 rows are not times"),
+    (None, {"event_timestamp": [T0, None, T0, None]}, r"2 of 4 rows are null; .*: 1 \(None\), 3 \(None\)"),
+    (None, {"event_timestamp": [1_740_000_000] * 4}, r"look like seconds or milliseconds"),
+    (None, {"event_timestamp": [True] * 4}, r"has type Boolean; expected times"),
+    (None, {"event_timestamp": None}, r"neither is there; give times .* or each user's order"),
+    (None, {"event_timestamp": [None] * 4}, r"is null in every row and the other is missing"),
+    (None, {"event_timestamp": None, "position": [0, 1, None, 2]}, r"1 of 4 rows hold no whole number.*: 2"),
+    (None, {"event_timestamp": None, "position": [0, -1, 0, 2]}, r"1 of 4 rows are negative"),
+    (None, {"event_timestamp": None, "position": [0.0, 1.5, 0, 2]}, r"expected whole numbers"),
+    (None, {"event_id": ["b1", "b1", "b2", "b3"]}, r"2 of 4 rows share an event id .*basket"),
+    (None, {"item_id": ["i1", "x", "x", "y"]}, r"3 of 4 interactions \(75.0%\) .*2 items .*x \(2\), y \(1\)"),
+    ({k: [] for k in ("item_id", "title", "category", "price")}, None, r"items\.parquet: has no rows"),
+]
+
+
+@pytest.mark.parametrize(("items", "log", "message"), BROKEN)
+def test_broken_tables_are_refused_with_the_place(
+    folder: Folder, items: dict[str, Any] | None, log: dict[str, Any] | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as error:
+        read(folder(items, log))
+    assert str(error.value).startswith(str(folder().parent))
+
+
+def test_few_unknown_items_are_a_warning_and_stay(folder: Folder) -> None:
+    path = folder(log={"item_id": ["i1", "new", "i3", "i1"]})
+    with pytest.raises(DataError, match=r"raise data\.max_unknown_item_share"):
+        read(path)
+    dataset = read(path, max_unknown_item_share=0.25)
+    assert "1 of 4 interactions (25.0%)" in dataset.warnings[0]
+    assert "new" in dataset.interactions["item_id"].to_list()
+
+
+def test_an_item_without_text_is_a_warning(folder: Folder) -> None:
+    dataset = read(folder({"title": ["a", None, "c"]}))
+    assert "1 of 3 items have no text" in dataset.warnings[0]
+    assert "i2" in dataset.warnings[0]
+
+
+def test_five_minutes_ahead_are_tolerated(folder: Folder) -> None:
+    ahead = datetime.fromtimestamp(NOW_US / 1e6, UTC) + timedelta(minutes=5)
+    read(folder(log={"event_timestamp": [T0, T0, T0, ahead]}))
+    with pytest.raises(DataError, match="future"):
+        read(folder(log={"event_timestamp": [T0, T0, T0, ahead + timedelta(microseconds=1)]}))
+
+
+def test_missing_and_unreadable_files(folder: Folder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such folder"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"holds no items\.parquet or items\.csv"):
+        read(tmp_path)
+    path = folder()
+    whole = (path / "interactions.parquet").read_bytes()
+    for broken in (b"", b"not parquet", whole[: len(whole) // 2]):
+        (path / "interactions.parquet").write_bytes(broken)
+        with pytest.raises(DataError, match=r"interactions\.parquet: cannot be read as parquet"):
+            read(path)
+
+
+def test_csv_and_jsonl_keep_leading_zeros(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,title,price\n0042,A tent,9.50\n0043,A mug,\n")
+    lines = (
+        '{"user_id": 1, "item_id": "0042", "event_timestamp": "2025-03-01T10:00:00+02:00"}',
+        '{"user_id": 1, "item_id": "0043", "event_timestamp": "2025-03-01 09:00:00.000001Z"}',
+    )
+    (tmp_path / "interactions.jsonl").write_text("\n".join(lines))
+    dataset = read(tmp_path)
+    assert dataset.items["item_id"].to_list() == ["0042", "0043"]
+    assert dataset.items["price"].to_list() == [9.5, None]
+    assert dataset.interactions["event_timestamp"].to_list() == [
+        datetime(2025, 3, 1, 8, tzinfo=UTC),
+        datetime(2025, 3, 1, 9, 0, 0, 1, tzinfo=UTC),
+    ]
+
+
+def test_written_data_set_reads_back(folder: Folder, tmp_path: Path) -> None:
+    dataset = read(folder())
+    write_dataset(tmp_path / "copy", dataset.items, dataset.interactions)
+    again = read(tmp_path / "copy")
+    assert again.items.equals(dataset.items)
+    assert again.interactions.equals(dataset.interactions)
+    assert sorted(p.name for p in (tmp_path / "copy").iterdir()) == ["interactions.parquet", "items.parquet"]
