@@ -35,8 +35,11 @@ def fill(space_id: str) -> None:
     from learn_features import config
     from learn_features.features import roll_out
     from learn_features.observability import logged_progress
+    from learn_features.streaming.refresh import refreshes
 
-    roll_out.fill(config.load(), space_id, progress=logged_progress("fill"))
+    settings = config.load()
+    with refreshes(settings) as send:
+        roll_out.fill(settings, space_id, send_refresh=send, progress=logged_progress("fill"))
 
 
 @task

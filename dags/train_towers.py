@@ -22,12 +22,12 @@ from learn_defaults import DAG_DEFAULTS, gpu, run_folder_of
 
 
 @task
-def snapshot(data_folder: str, run_folder: str | None, run_id: str = "") -> str:
+def snapshot(data_folder: str, run_folder: str | None, run_id: str | None = None) -> str:
     """Copy the validated data into the run's folder; what follows reads nothing else."""
     from learn_features import config
     from learn_features.training.snapshot import take_snapshot
 
-    return take_snapshot(config.load(), data_folder, run_folder or run_folder_of(run_id))
+    return take_snapshot(config.load(), data_folder, run_folder or run_folder_of(str(run_id)))
 
 
 @task(**gpu())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from learn_features.config import Config
 from learn_features.contracts.deployment import DeploymentDocument, Experiment, RankerVersion
 from learn_features.errors import ConfigError, DeploymentError
 from learn_features.experiments.assignment import assign
@@ -23,7 +24,7 @@ class Assignment:
 
 
 def create(
-    store: DeploymentStore,
+    config: Config,
     name: str,
     arms: Mapping[str, str],
     shares: Mapping[str, float] | None = None,
@@ -32,8 +33,8 @@ def create(
     """Start experiment `name` with `arms` (arm → ranker version) and write the next document version.
 
     `shares` (arm → share of all users) defaults to equal parts of everybody; `salt` to a random one, so
-    that a new experiment shuffles users anew. The version `popularity` is registered on first use; its
-    Feast objects must be declared before. Raises `DeploymentError` if the name is taken, a ranker is
+    that a new experiment shuffles users anew. The version `popularity` is registered on first use, after
+    its FeatureService was declared. Raises `DeploymentError` if the name is taken, a ranker is
     unknown or its space is not ready, `ConfigError` if arms and shares do not fit.
     """
     shares = shares or {arm: 1 / len(arms) for arm in arms}
@@ -62,17 +63,24 @@ def create(
         experiments = {**document.experiments, name: experiment}
         return document.model_copy(update={"rankers": rankers, "experiments": experiments})
 
+    store = DeploymentStore(config.deployment)
+    before = store.read()
+    wanted = change(before)
+    if wanted.rankers != before.rankers:
+        from learn_features.features.declarations import declare
+
+        declare(config, wanted)
     return store.update(change)
 
 
-def stop(store: DeploymentStore, name: str) -> DeploymentDocument:
+def stop(config: Config, name: str) -> DeploymentDocument:
     """Stop experiment `name`: nobody is assigned from now on; its entry stays for the analysis."""
 
     def change(document: DeploymentDocument) -> DeploymentDocument:
         stopped = _named(document, name).model_copy(update={"running": False})
         return document.model_copy(update={"experiments": {**document.experiments, name: stopped}})
 
-    return store.update(change)
+    return DeploymentStore(config.deployment).update(change)
 
 
 def look_up(document: DeploymentDocument, name: str, user_id: str) -> Assignment | None:

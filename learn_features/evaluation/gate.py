@@ -1,0 +1,38 @@
+"""The quality gate between training and release."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from learn_features.config import Config
+from learn_features.errors import DataError, GateFailed
+from learn_features.evaluation.run import EVALUATION_FILE
+
+METRIC = "recall_at_10"
+
+
+def read_evaluation(run_folder: str | Path) -> dict[str, Any]:
+    """What `evaluate_run` wrote for a run. Raises `DataError` if it is not there."""
+    file = Path(run_folder) / EVALUATION_FILE
+    try:
+        evaluation: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); evaluate the run first") from None
+    return evaluation
+
+
+def check_lift(config: Config, run_folder: str | Path) -> float:
+    """Recall@10 of the run's towers over popularity's; infinite where popularity finds nothing.
+
+    Raises `GateFailed` below `config.training.min_lift_over_popularity`.
+    """
+    methods = read_evaluation(run_folder)["methods"]
+    towers, popularity = (methods[name][METRIC] for name in ("towers", "popularity"))
+    lift = towers / popularity if popularity > 0 else float("inf")
+    least = config.training.min_lift_over_popularity
+    if lift < least:
+        raise GateFailed(
+            f"{run_folder}: Recall@10 of the towers is {towers:.4f}, {lift:.2f} times popularity's "
+            f"{popularity:.4f}; training.min_lift_over_popularity asks for {least:.2f}"
+        )
+    return lift
