@@ -83,13 +83,13 @@ class ContentStore:
         except FileNotFoundError:
             return 0
         names = sorted(name for path in paths if (name := path.rsplit("/", 1)[-1]).endswith(".arrow"))
-        new = [name for name in names if name not in self._known]
+        new, again = [name for name in names if name not in self._known], []
         later = max((name for name in self._known if name.startswith("items-")), default="")
         if any(name.startswith("items-") and name < later for name in new):
             # a writer whose clock lags: order by name decides, so read all item shards again
             self._items = KeyIndex()
-            new += [name for name in self._known if name.startswith("items-")]
-        for name in sorted(new):
+            again = [name for name in self._known if name.startswith("items-")]
+        for name in sorted([*new, *again]):
             table = self._open(name)
             if name.startswith("vectors-"):
                 self._add_vectors(name, table)

@@ -82,7 +82,7 @@ def test_wrong_content_is_refused(towers: OnnxTowers) -> None:
 
 @pytest.mark.parametrize("lengths", [[1, 0], [1, LENGTH + 1], [1], [-1, 1]])
 def test_wrong_lengths_are_refused(towers: OnnxTowers, lengths: list[int]) -> None:
-    with pytest.raises(ValueError, match="histories are not|lengths are"):
+    with pytest.raises(ValueError, match=r"histories are not|lengths are"):
         towers.embed_users(np.zeros((2, LENGTH + 5, CONTENT), np.float32), np.array(lengths))
 
 

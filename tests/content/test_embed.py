@@ -1,0 +1,115 @@
+"""A catalogue: only what is new or changed, resumed after a kill, cheap when nothing changed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from learn_features.config import Config
+from learn_features.content import encoder as encoder_module
+from learn_features.content.embed import embed_catalogue, load_content, open_store
+from learn_features.content.encoder import Encoder
+
+
+@pytest.fixture
+def items() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "item_id": [f"i{n}" for n in range(12)],
+            "title": [f"Thing number {n % 10}" for n in range(12)],  # i10 and i11 repeat i0 and i1
+            "category": ["Tools", None, "Books"] * 4,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _one_encoder(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "open_encoder", lambda _config: encoder)
+
+
+def test_vectors_are_the_encoders(config: Config, items: pl.DataFrame, encoder: Encoder) -> None:
+    vectors = load_content(config, items)
+    assert vectors.dtype == np.float16
+    expected = encoder.encode(encoder.item_texts(items))
+    np.testing.assert_allclose(vectors.astype(np.float32), expected.astype(np.float32), atol=1e-3)
+
+
+def test_only_new_and_changed_items_are_encoded(config: Config, items: pl.DataFrame) -> None:
+    seen: list[tuple[int, int]] = []
+    first = embed_catalogue(config, items, lambda done, total: seen.append((done, total)), shard_items=5)
+    assert (first.encoded, first.unchanged) == (12, 0)
+    assert seen[-1] == (12, 12)
+    assert seen == sorted(seen)
+    changed = items.with_columns(
+        pl.when(pl.col("item_id") == "i3").then(pl.lit("New name")).otherwise("title").alias("title")
+    )
+    more = pl.concat([changed, changed[:1].with_columns(item_id=pl.lit("new"))])  # a new item, a known text
+    second = embed_catalogue(config, more)
+    assert (second.encoded, second.unchanged) == (1, 12)
+    before, after = load_content(config, items[:3]), load_content(config, more)
+    np.testing.assert_array_equal(after[:3], before)
+    np.testing.assert_array_equal(after[-1], before[0])
+    assert np.abs(after[3].astype(np.float32) - after[4].astype(np.float32)).max() > 0.05
+
+
+def test_nothing_new_loads_no_encoder(
+    config: Config, items: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed_catalogue(config, items)
+
+    def refuse(_config: object) -> None:
+        raise AssertionError("the encoder was loaded")
+
+    monkeypatch.setattr(encoder_module, "open_encoder", refuse)
+    shards = sorted(Path(config.content).rglob("*"))
+    report = embed_catalogue(config, items)
+    assert (report.encoded, report.unchanged) == (0, 12)
+    assert sorted(Path(config.content).rglob("*")) == shards
+    empty = embed_catalogue(config, items.clear())
+    assert (empty.encoded, empty.unchanged) == (0, 0)
+
+
+def test_two_templates_do_not_share_vectors(config: Config, items: pl.DataFrame) -> None:
+    embed_catalogue(config, items)
+    paper = config.model_copy(update={"encoder": config.encoder.model_copy(update={"template": "paper"})})
+    assert len(open_store(paper)) == 0
+    assert len(open_store(config)) == 12
+
+
+def test_a_killed_run_goes_on(config: Config, items: pl.DataFrame, tmp_path: Path) -> None:
+    many = pl.concat(
+        [
+            items.with_columns(
+                item_id=pl.format("{}-{}", "item_id", pl.lit(n)),
+                title=pl.format("{} of {}", "title", pl.lit(n)),
+            )
+            for n in range(20)
+        ]
+    )
+    many.write_parquet(tmp_path / "items.parquet")
+    program = f"""
+import polars as pl
+from learn_features.config import Config
+from learn_features.content.embed import embed_catalogue
+embed_catalogue(Config(state={config.state!r}), pl.read_parquet({str(tmp_path / "items.parquet")!r}),
+                lambda done, total: print(done, flush=True), shard_items=16)
+"""
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if int(line) > 40:  # two shards are written, a third is on its way
+            break
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait(30)
+    assert child.returncode == -signal.SIGKILL
+    kept = len(open_store(config))
+    assert 32 <= kept < 240
+    resumed = embed_catalogue(config, many)
+    assert resumed.unchanged == kept
+    assert resumed.encoded == 240 - kept
+    assert load_content(config, many).shape == (240, 384)
