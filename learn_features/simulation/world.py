@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,10 @@ class World:
         log = run_market(self.catalogue, self.people, self.factors, self.start_us, rng)
         return Simulation(self, self.catalogue.items, log)
 
+    @cached_property
+    def _index(self) -> ItemIndex:
+        return ItemIndex(self.catalogue.items[c.ITEM_ID])
+
     def _day(self, time: datetime) -> int:
         day = (times.to_us(time) - self.start_us) // DAY_US
         return int(np.clip(day, 0, len(self.people.weights) - 1))
@@ -114,7 +119,7 @@ class World:
         return _position(self.people.user_ids, user_id, "user")
 
     def _encode(self, item_ids: Sequence[str]) -> np.ndarray:
-        positions = ItemIndex(self.catalogue.items[c.ITEM_ID]).encode(item_ids)
+        positions = self._index.encode(item_ids)
         if (positions < 0).any():
             unknown = [item for item, at in zip(item_ids, positions, strict=True) if at < 0]
             raise ConfigError(f"this world has no items {unknown[:5]}")

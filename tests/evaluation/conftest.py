@@ -1,0 +1,40 @@
+"""Small logs and cases, written out by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from learn_features.data.cases import Cases
+from learn_features.data.sequences import Sequences
+
+
+def _csr(lists: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64)
+    return offsets, np.array([item for row in lists for item in row], dtype=np.int32)
+
+
+@pytest.fixture
+def make_cases() -> Callable[..., Cases]:
+    """Cases of (history, targets) per user; request times in µs."""
+
+    def make(
+        histories: list[list[int]], targets: list[list[int]], requests: list[int] | None = None
+    ) -> Cases:
+        history_offsets, history = _csr(histories)
+        target_offsets, target = _csr(targets)
+        times = np.array(requests or [0] * len(targets), dtype=np.int64)
+        users = [f"u{n}" for n in range(len(targets))]
+        return Cases(users, history_offsets, history, np.zeros(len(history)), target_offsets, target, times)
+
+    return make
+
+
+@pytest.fixture
+def make_sequences() -> Callable[..., Sequences]:
+    def make(items: list[list[int]], times: list[list[int]] | None = None) -> Sequences:
+        offsets, flat = _csr(items)
+        stamps = np.array([t for row in times or [range(len(i)) for i in items] for t in row], dtype=np.int64)
+        return Sequences([f"u{n}" for n in range(len(items))], offsets, flat, stamps)
+
+    return make

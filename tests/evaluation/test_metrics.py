@@ -1,0 +1,90 @@
+"""Each metric on a ranking worked out by hand."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from learn_features.data.cases import Cases
+from learn_features.evaluation.harness import evaluate
+from learn_features.evaluation.metrics import hit_rate, mrr, ndcg, recall, strict_ranks
+
+SCORES = np.array(
+    [
+        [0.9, 0.1, 0.8, 0.7, 0.2],  # order: 0 2 3 4 1
+        [0.5, 0.5, 0.5, 0.9, 0.1],  # 3, then a tie of 0 1 2, then 4
+        [0.3, np.nan, 0.2, 0.1, 0.0],
+    ],
+    dtype=np.float32,
+)
+OFFSETS = np.array([0, 2, 3, 4])
+TARGETS = np.array([2, 1, 0, 1], dtype=np.int32)
+
+
+def test_strict_ranks() -> None:
+    # a tie of three counts as rank 1 + 3; a score that is no number is last
+    assert strict_ranks(SCORES, OFFSETS, TARGETS).tolist() == [2, 5, 4, 5]
+
+
+def test_a_method_that_scores_everything_alike_finds_nothing() -> None:
+    ranks = strict_ranks(np.zeros((3, 100)), OFFSETS, TARGETS)
+    assert ranks.tolist() == [100] * 4
+    assert recall(ranks, OFFSETS, 10).sum() == ndcg(ranks, OFFSETS, 10).sum() == 0
+
+
+def test_metrics_by_hand() -> None:
+    ranks = np.array([2, 5, 4, 5])
+    assert recall(ranks, OFFSETS, 4).tolist() == [0.5, 1.0, 0.0]
+    assert hit_rate(ranks, OFFSETS, 4).tolist() == [1.0, 1.0, 0.0]
+    assert mrr(ranks, OFFSETS, 4).tolist() == [0.5, 0.25, 0.0]
+    first = (1 / math.log2(3)) / (1 / math.log2(2) + 1 / math.log2(3))
+    assert ndcg(ranks, OFFSETS, 4) == pytest.approx([first, 1 / math.log2(5), 0.0])
+
+
+def test_ndcg_is_one_for_a_perfect_ranking_of_more_targets_than_k() -> None:
+    assert ndcg(np.array([1, 2, 3]), np.array([0, 3]), 2).tolist() == [1.0]
+    assert recall(np.array([1, 2, 3]), np.array([0, 3]), 2).tolist() == [2 / 3]
+
+
+def test_harness_masks_the_history_but_not_a_repeated_target(make_cases: Callable[..., Cases]) -> None:
+    cases = make_cases([[0, 2], [3, 3, 0]], [[3], [3]])
+    methods = {"m": lambda asked: SCORES[: len(asked)]}
+    masked = evaluate(methods, cases, ks=(1, 2))["m"]
+    # case 0: 0 and 2 are gone, 3 is first; case 1: 3 is a target again and first
+    assert masked["recall_at_1"] == 1.0
+    unmasked = evaluate(methods, cases, ks=(1, 3), mask_history=False)["m"]
+    assert unmasked["recall_at_1"] == 0.5
+    assert unmasked["mrr_at_3"] == pytest.approx((1 / 3 + 1) / 2)
+
+
+def test_harness_does_not_depend_on_the_batch_and_leaves_scores_alone(
+    make_cases: Callable[..., Cases],
+) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.random((40, 30)).astype(np.float32)
+    table.flags.writeable = False
+    cases = make_cases(
+        [rng.integers(30, size=rng.integers(1, 8)).tolist() for _ in range(40)],
+        [rng.choice(30, size=rng.integers(1, 5), replace=False).tolist() for _ in range(40)],
+    )
+    methods = {"m": lambda asked: table[[int(user[1:]) for user in asked.user_ids]]}
+    seen = []
+    results = [
+        evaluate(methods, cases, ks=(5,), batch=b, progress=lambda d, t: seen.append((d, t)))
+        for b in (1, 7, 512)
+    ]
+    assert results[0]["m"] == pytest.approx(results[1]["m"])
+    assert results[0]["m"] == pytest.approx(results[2]["m"])
+    assert seen[-1] == (40, 40)
+    assert results[0]["m"]["recall_at_5"] == pytest.approx(_slow_recall(table, cases, 5))
+
+
+def _slow_recall(scores: np.ndarray, cases: Cases, k: int) -> float:
+    total = 0.0
+    for row in range(len(cases)):
+        targets = set(cases.targets(row).tolist())
+        hidden = set(cases.history(row).tolist()) - targets
+        order = sorted((i for i in range(scores.shape[1]) if i not in hidden), key=lambda i: -scores[row, i])
+        total += len(targets & set(order[:k])) / len(targets)
+    return total / len(cases)

@@ -1,0 +1,31 @@
+"""The sentence names the winner, whoever it is."""
+
+from learn_features.evaluation.report import ranked, sentence
+
+
+def _methods(**recalls: float) -> dict[str, dict[str, float]]:
+    return {name: {"recall_at_10": value, "ndcg_at_10": value / 2} for name, value in recalls.items()}
+
+
+def test_towers_win() -> None:
+    methods = _methods(towers=0.22, item_cf=0.2, popularity=0.05)
+    assert ranked(methods) == ["towers", "item_cf", "popularity"]
+    assert sentence(methods) == (
+        "On Recall@10 the trained towers win with 0.2200, 10.0 % above tuned item-CF (0.2000)."
+    )
+
+
+def test_towers_lose_and_it_is_said() -> None:
+    text = sentence(_methods(towers=0.15, item_cf=0.2, content=0.08, popularity=0.03))
+    assert text == (
+        "On Recall@10 tuned item-CF wins with 0.2000, 33.3 % above the trained towers (0.1500). "
+        "The towers come second with 0.1500: they beat unaligned content vectors and popularity "
+        "and lose to tuned item-CF."
+    )
+
+
+def test_towers_last_and_zero() -> None:
+    text = sentence(_methods(towers=0.0, item_cf=0.2, popularity=0.1))
+    assert text.endswith("third with 0.0000: they beat nothing and lose to tuned item-CF and popularity.")
+    assert "far above" in sentence(_methods(item_cf=0.1, towers=0.0))
+    assert "as good as" in sentence(_methods(item_cf=0.1, content=0.1))
