@@ -169,7 +169,7 @@ def _merged(rows: Sequence[UserRow], new: pl.DataFrame, rule: HistoryRule) -> di
     """Each user's history under `rule`: stored entries and new ones that count."""
     stored = [(row.user_id, *entry) for row in rows for entry in row.entries(rule)]
     known = pl.DataFrame(stored, schema=ENTRY_SCHEMA, orient="row")
-    entries = pl.concat([known, counting(new, rule).select(ENTRY_SCHEMA)])
+    entries = pl.concat([known, counting(new, rule).select(list(ENTRY_SCHEMA))])
     histories: dict[str, list[HistoryEntry]] = {}
     for user_id, *entry in newest_entries(entries, rule.max_length).iter_rows():
         histories.setdefault(user_id, []).append(HistoryEntry(*entry))

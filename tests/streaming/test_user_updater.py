@@ -1,0 +1,50 @@
+"""The user updater on a real broker and real stores."""
+
+import numpy as np
+import pytest
+
+from learn_features.contracts import columns as c
+from learn_features.contracts import names, online
+from learn_features.features.offline_log import OfflineLog
+from learn_features.release.bundle import open_bundle
+from learn_features.release.runtime import OnnxTowers
+from learn_features.streaming.consumer import run_user_updater
+from learn_features.streaming.producers import Producer
+from tests.streaming.world import RULE, interaction, running, wait_for
+
+ITEMS = [f"i{number}" for number in range(30)]
+
+
+def stored(world, user):
+    with world.rows() as rows:
+        row = rows.read_rows([online.entity_key(c.USER_ID, user)])[0]
+    return {name: online.decode_cell(raw) for name, raw in row.items() if "__" in name}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_click_becomes_history_and_vector(make_world, bundles, kind):
+    world = make_world(kind)
+    contents = world.fill_content(ITEMS)
+    space = world.deploy(bundles[0])
+    history, vector = names.user_history_view(RULE.id), names.user_embedding_view(space)
+    with running(run_user_updater, world.config), Producer(world.config) as producer:
+        producer.interaction(interaction("ann", "i1", 5))
+        producer.flush()
+        wait_for(lambda: vector in stored(world, "ann"))
+        for number, item in [(1, "i2"), (9, "nobody knows it"), (7, "i3"), (7, "i3")]:
+            producer.interaction(interaction("ann", item, number))
+        producer.flush()
+        wait_for(lambda: len(online.decode_history(stored(world, "ann")[history].payload)) == 4)
+        cells = stored(world, "ann")
+    entries = online.decode_history(cells[history].payload)
+    assert [entry.item_id for entry in entries] == ["i2", "i1", "i3", "nobody knows it"]
+    known = np.stack([contents[item] for item in ("i2", "i1", "i3")])[None].astype(np.float32)
+    expected = OnnxTowers(open_bundle(bundles[0])).embed_users(known, np.array([3]))[0]
+    np.testing.assert_allclose(online.decode_vector(cells[vector].payload), expected, atol=1e-5)
+    log = OfflineLog(world.config.offline)
+    assert log.interactions().height == 4
+    rows = log.embeddings(vector).sort(c.AS_OF)
+    np.testing.assert_array_equal(
+        rows[names.USER_VECTOR][-1].to_numpy(), online.decode_vector(cells[vector].payload)
+    )
+    assert rows[c.AS_OF].to_physical()[-1] == cells[vector].as_of_us
