@@ -42,12 +42,19 @@ def list_spaces(as_json: AsJson = False) -> None:
         return
     table = Table("space", "state", "dimension", "encoder", "history", "in slots")
     for space_id, space in document.spaces.items():
-        slots = [
+        readers = [
             name
             for name, slot in document.slots.items()
             if document.rankers[slot.ranker].space_id == space_id
         ]
-        parts = (space_id, space.state, space.dimension, space.encoder.id, space.history.id, ", ".join(slots))
+        parts = (
+            space_id,
+            space.state,
+            space.dimension,
+            space.encoder.id,
+            space.history.id,
+            ", ".join(readers),
+        )
         table.add_row(*map(str, parts))
     _print(table)
     slots = Table("slot", "ranker", "previous")

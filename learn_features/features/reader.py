@@ -46,10 +46,11 @@ class RankingFeatures:
 class FeatureReader:
     """Reads features of slots or ranker versions; keep one per process, it caches what is slow to open.
 
-    The deployment document is read at most once a second, so a promotion is seen within a second.
+    The deployment document is read every `document_seconds` at most: a promotion is seen that fast.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, document_seconds: float = DOCUMENT_SECONDS) -> None:
+        self._document_seconds = document_seconds
         self._config = config
         self._deployment = DeploymentStore(config.deployment)
         self._document: DeploymentDocument | None = None
@@ -59,9 +60,9 @@ class FeatureReader:
 
     @property
     def document(self) -> DeploymentDocument:
-        """The deployment document in force, at most a second old."""
+        """The deployment document in force, at most `document_seconds` old."""
         now = time.monotonic()
-        if self._document is None or now - self._read_at >= DOCUMENT_SECONDS:
+        if self._document is None or now - self._read_at >= self._document_seconds:
             self._document, self._read_at = self._deployment.read(), now
         return self._document
 
