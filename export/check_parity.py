@@ -8,13 +8,14 @@ import argparse
 import sys
 
 from learn_features.errors import LearnFeaturesError
-from learn_features.release.entry import recheck_parity
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check a bundle's ONNX towers against torch.")
     parser.add_argument("--bundle", required=True, help="path or URI of the bundle")
     options = parser.parse_args(arguments)
+    from learn_features.release.entry import recheck_parity
+
     try:
         report = recheck_parity(options.bundle)
     except LearnFeaturesError as error:

@@ -8,9 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from learn_features import config
 from learn_features.errors import LearnFeaturesError
-from learn_features.release.entry import export_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,6 +17,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--evaluation", type=Path, help="evaluation.json; default the run's own")
     parser.add_argument("--config", type=Path, help="learn.yaml")
     options = parser.parse_args(arguments)
+    from learn_features import config
+    from learn_features.release.entry import export_folder
+
     try:
         print(export_folder(config.load(options.config), options.run, options.evaluation).uri)
     except LearnFeaturesError as error:

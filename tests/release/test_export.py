@@ -1,8 +1,10 @@
 """Export and publish: parity, identity, no-op, gates."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -10,19 +12,21 @@ import pytest
 import torch
 
 from learn_features.config import Config
+from learn_features.contracts.history import HistoryRule
 from learn_features.errors import BundleError, GateFailed
 from learn_features.release import export as export_module
 from learn_features.release import towers_onnx
 from learn_features.release.bundle import Bundle, open_bundle
-from learn_features.release.entry import export_folder, recheck_parity
 from learn_features.release.export import export_run
+from learn_features.release.identity import space_id, weights_sha256
 from learn_features.release.parity import check_parity
 from learn_features.release.runtime import OnnxTowers
 from learn_features.towers.weights import load_towers
-from learn_features.training.run import RUN_FILE, WEIGHTS_FILE
+from learn_features.training.run import RUN_FILE, WEIGHTS_FILE, read_run
 
 from .conftest import CONTENT, LENGTH, make_run
 
+ROOT = Path(__file__).parents[2]
 Published = tuple[Config, Path, Bundle]
 
 
@@ -48,14 +52,24 @@ def test_publishing_again_is_a_no_op(published: Published) -> None:
     assert [f.name for f in Path(config.bundles).iterdir()] == [bundle.space_id]  # nothing left over
 
 
-def test_space_id_is_of_the_weights(published: Published, tmp_path: Path) -> None:
-    config, _run, bundle = published
-    same = export_run(Config(state=str(tmp_path / "elsewhere")), make_run(tmp_path / "same"))
-    assert open_bundle(same).space_id == bundle.space_id
-    other = export_run(
-        config.model_copy(update={"state": str(tmp_path)}), make_run(tmp_path / "other", seed=1)
-    )
-    assert open_bundle(other).space_id != bundle.space_id
+def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> None:
+    _config, _run, bundle = published
+    manifest = bundle.manifest
+
+    def published_as(run: Path) -> str:
+        towers = read_run(run).towers.model_dump(mode="json")
+        return space_id(manifest.encoder, manifest.history, towers, weights_sha256(run / WEIGHTS_FILE))
+
+    assert published_as(make_run(tmp_path / "same")) == bundle.space_id
+    assert published_as(make_run(tmp_path / "other", seed=1)) != bundle.space_id
+    parts = manifest.encoder, manifest.history, manifest.towers, manifest.weights_sha256
+    assert space_id(*parts) == bundle.space_id
+    ids = {
+        space_id(parts[0].model_copy(update={"pooling": "cls"}), *parts[1:]),
+        space_id(parts[0], HistoryRule(max_length=13), *parts[2:]),
+        space_id(*parts[:2], {**manifest.towers, "temperature": 0.1}, parts[3]),
+    }
+    assert len(ids | {bundle.space_id}) == 4
 
 
 @pytest.mark.parametrize(
@@ -130,18 +144,28 @@ def test_unfinished_run_is_refused(tmp_path: Path) -> None:
         export_run(Config(state=str(tmp_path)), run)
 
 
-def test_entry_scripts(published: Published, tmp_path: Path) -> None:
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "export" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_entry_scripts(published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, run, bundle = published
-    assert recheck_parity(bundle.uri).max_abs_diff == bundle.manifest.parity.max_abs_diff
-    assert export_folder(config, run).space_id == bundle.space_id
     settings = tmp_path / "learn.yaml"
     settings.write_text(f"state: {config.state}\n")
-    root = Path(__file__).parents[2]
-    command = [sys.executable, root / "export" / "export_towers.py", "--run", run, "--config", settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == bundle.uri
-    command[3] = tmp_path / "nowhere"
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("error: ")
-    assert "Traceback" not in refused.stderr
+    export, parity = _script("export_towers"), _script("check_parity")
+    assert export.main(["--run", str(run), "--config", str(settings)]) == 0
+    assert capsys.readouterr().out.strip() == bundle.uri
+    assert parity.main(["--bundle", bundle.uri]) == 0
+    assert f"{bundle.manifest.parity.max_abs_diff:.1e}" in capsys.readouterr().out
+    nowhere = str(tmp_path / "nowhere")
+    assert export.main(["--run", nowhere, "--config", str(settings)]) == 1
+    assert parity.main(["--bundle", nowhere]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in errors] == ["error", "error"]
+    command = [sys.executable, ROOT / "export" / "export_towers.py", "--help"]
+    assert "--run" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
