@@ -101,9 +101,9 @@ class DeploymentDocument(_Part):
             if self.spaces[space_id].state is SpaceState.RETIRED:
                 raise ValueError(f"space {space_id} is retired but a slot or experiment still reads it")
         for name, slot in self.slots.items():
-            space_id = self.rankers[slot.ranker].space_id
-            if space_id is not None and self.spaces[space_id].state is not SpaceState.READY:
-                raise ValueError(f"slot {name} reads space {space_id}, which is not ready")
+            read = self.rankers[slot.ranker].space_id
+            if read is not None and self.spaces[read].state is not SpaceState.READY:
+                raise ValueError(f"slot {name} reads space {read}, which is not ready")
         return self
 
     @property
