@@ -6,6 +6,7 @@ that nothing touches the network. Nothing is written to the home folder.
 
 import importlib.util
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,4 +90,4 @@ def _fetch_one(context: "MavenContext", coordinate: str) -> Exception | None:
 
 
 if __name__ == "__main__":
-    print(classpath())
+    sys.stdout.write(classpath() + "\n")

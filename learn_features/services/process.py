@@ -11,6 +11,7 @@ from pathlib import Path
 
 from learn_features.errors import ServiceError
 
+_SUPERVISOR = "learn_features.services.supervisor"
 _LOG_TAIL_LINES = 15
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 20.0
@@ -30,8 +31,7 @@ def supervised(
     try:
         with log.open("ab") as output:
             supervisor = subprocess.Popen(
-                [sys.executable, "-m", "learn_features.services.supervisor"]
-                + [str(control), str(os.getpid()), "--", *command],
+                [sys.executable, "-m", _SUPERVISOR, str(control), str(os.getpid()), "--", *command],
                 pass_fds=(control,),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -68,17 +68,17 @@ def test_redis_is_gone_after_kill_9_of_its_supervisor(tmp_path: Path) -> None:
 
 def test_failure_shows_the_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('no such luck')"]
-    with pytest.raises(ServiceError, match="no such luck"):
-        with supervised("Thing", command, tmp_path / "thing.log", lambda: False):
-            pass
+    log = tmp_path / "thing.log"
+    with pytest.raises(ServiceError, match="no such luck"), supervised("Thing", command, log, lambda: False):
+        pass
 
 
 def test_slow_start_is_an_error_and_leaves_nothing_running(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    with pytest.raises(ServiceError, match="does not answer"):
-        with supervised("Thing", command, tmp_path / "thing.log", lambda: False, 1.0):
-            pass
+    thing = supervised("Thing", command, tmp_path / "thing.log", lambda: False, 1.0)
+    with pytest.raises(ServiceError, match="does not answer"), thing:
+        pass
     assert wait_for(lambda: not accepts_connections(port))
 
 

@@ -26,7 +26,6 @@ from learn_features.features.store_file import REDIS_STORE, SQLITE_STORE
 from learn_features.release.bundle import open_bundle
 from learn_features.release.deployment import DeploymentStore
 from learn_features.streaming.topics import create_topics
-
 from tests.oracle.history import LogRecord
 
 RULE = HistoryRule(max_length=8)
@@ -128,11 +127,7 @@ class StreamWorld:
                 }
             return document.model_copy(update=new)
 
-        store = DeploymentStore(self.config.deployment)
-        document = store.read()
-        if manifest.space_id not in document.spaces and state is not SpaceState.FILLING:
-            pass
-        store.update(change)
+        DeploymentStore(self.config.deployment).update(change)
         return manifest.space_id
 
     def fill_content(self, item_ids: list[str], seed: int = 0) -> dict[str, np.ndarray]:
