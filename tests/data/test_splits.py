@@ -118,7 +118,9 @@ def test_no_cut_inside_ties_and_nothing_leaks(rows: list[tuple[str, str, int]], 
 
 
 def test_select_and_sample_cases() -> None:
-    rows = [(f"u{n:02d}", f"i{k}", n + 50 * k) for n in range(30) for k in range(3)]
+    rows = [
+        (f"u{n:02d}", f"i{(n * 7 + k) % 31:02d}", n + 50 * k) for n in range(30) for k in range(2 + n % 4)
+    ]
     test = divide(dataset(rows, has_times=False)).test
     part = test.select(np.array([5, 2]))
     assert part.user_ids == ["u05", "u02"]

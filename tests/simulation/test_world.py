@@ -114,14 +114,12 @@ def test_clicks_follow_true_affinity(small: Simulation) -> None:
 
 
 def test_tastes_drift(small: Simulation) -> None:
+    world, users = small.world, small.world.people.user_ids[:100]
     start, end = END - timedelta(days=29), END
-    users = small.world.people.user_ids[:100]
-    moved = [
-        abs(before[taste] - after[taste])
-        for before, after in ((small.world.interests(u, start), small.world.interests(u, end)) for u in users)
-        for taste in [next(iter(before))]
-    ]
-    assert 0.05 < float(np.mean(moved)) < 0.6
+    first = [next(iter(world.interests(user, start))) for user in users]
+    last = [next(iter(world.interests(user, end))) for user in users]
+    changed = sum(before != after for before, after in zip(first, last, strict=True))
+    assert 10 < changed < 70
     ids = small.items["item_id"].to_list()
     assert not np.array_equal(small.affinity(users[0], ids, start), small.affinity(users[0], ids, end))
 
