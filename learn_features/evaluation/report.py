@@ -22,7 +22,8 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     """One or two sentences: who wins by how much, and where the towers stand."""
     order = ranked(methods)
     winner = order[0]
-    text = f"On Recall@10 {NAMES.get(winner, winner)} wins with {methods[winner][CRITERION]:.4f}"
+    verb = "win" if winner in ("towers", "content") else "wins"
+    text = f"On Recall@10 {NAMES.get(winner, winner)} {verb} with {methods[winner][CRITERION]:.4f}"
     if len(order) > 1:
         second = order[1]
         text += f", {_gap(methods, winner, second)} {NAMES.get(second, second)}"
