@@ -59,9 +59,8 @@ class Block(nn.Module):
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
         )
-        attended = F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0
-        )
+        # no dropout on attention weights: it would rule out the fused CPU kernel
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + F.dropout(self.out(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
         fed: Tensor = x + self.feedforward(x)
         return fed

@@ -27,16 +27,16 @@ class TowerConfig(BaseModel):
     """C, width of the content vectors that come in."""
     dimension: int = Field(default=64, ge=1)
     """D, width of user and item vectors."""
-    width: int = Field(default=128, ge=1)
+    width: int = Field(default=64, ge=1)
     """Width of the transformer."""
     layers: int = Field(default=2, ge=1)
     heads: int = Field(default=4, ge=1)
-    feedforward: int = Field(default=256, ge=1)
+    feedforward: int = Field(default=128, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     content_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on the content vectors, before everything else."""
     item_variant: ItemVariant = "projection"
-    item_hidden: int = Field(default=128, ge=1)
+    item_hidden: int = Field(default=256, ge=1)
     """Hidden width of the MLP of `projection`."""
     shared_weights: bool = True
     """Whether `sequence` and `single` use the user tower's very weights."""

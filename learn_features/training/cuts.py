@@ -69,7 +69,7 @@ def cut_batches(
 
 
 def steps_per_epoch(sequences: Sequences, recipe: Recipe) -> int:
-    users = np.count_nonzero(np.diff(cut_places(sequences)[0]))
+    users = int(np.count_nonzero(np.diff(cut_places(sequences)[0])))
     return max(1, users // recipe.users_per_step)
 
 

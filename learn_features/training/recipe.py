@@ -16,15 +16,15 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     loss: Literal["softmax", "dense_all_action"] = "softmax"
-    epochs: int = Field(default=12, ge=1)
-    final_epochs: int = Field(default=2, ge=0)
-    """Epochs that the best towers train on with the validation interactions in, at a low rate."""
-    patience: int = Field(default=4, ge=1)
+    epochs: int = Field(default=10, ge=1)
+    final_epochs: int = Field(default=3, ge=0)
+    """Epochs that the best towers train on with the validation interactions in."""
+    patience: int = Field(default=3, ge=1)
     """Epochs without a better validation Recall@10 after which training stops."""
-    max_steps: int = Field(default=1200, ge=1)
+    max_steps: int = Field(default=800, ge=1)
     """Optimiser steps of `epochs` epochs at most: on large data an epoch is a random part of it."""
     learning_rate: float = Field(default=3e-3, gt=0)
-    final_learning_rate: float = Field(default=5e-4, gt=0)
+    final_learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
@@ -32,7 +32,7 @@ class Recipe(BaseModel):
 
     pairs_per_step: int = Field(default=1100, ge=2)
     """softmax: (position, next item) pairs a step."""
-    max_candidates: int = Field(default=8192, ge=2)
+    max_candidates: int = Field(default=4500, ge=2)
     """softmax: catalogues with more trained items than this are sampled, anew each step."""
 
     users_per_step: int = Field(default=240, ge=2)
@@ -64,7 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper-small": {
         "loss": "dense_all_action",
         "learning_rate": 1e-3,
-        "final_learning_rate": 2e-4,
+        "final_learning_rate": 5e-4,
         "epochs": 20,
         "patience": 8,
     },

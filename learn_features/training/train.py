@@ -73,8 +73,8 @@ def train(
     """Train by `config.training.preset` on the data set in `data_folder`, into `run_folder`.
 
     The best epoch on validation is kept; then the towers train on for the recipe's `final_epochs` with
-    the validation interactions in. `parent` (bundle or run) is where the weights start; `epochs` and
-    `seed` override the settings. On a GPU if there is one. Content vectors that are missing are
+    the validation interactions in. `parent` (bundle or run) is where the weights start, at the lower of
+    the recipe's rates; `epochs` (also the most `final_epochs`) and `seed` override the settings. On a GPU if there is one. Content vectors that are missing are
     embedded first.
 
     Raises `DataError` (nothing to learn from, content not finite), `ConfigError` (unknown preset,
@@ -163,7 +163,8 @@ def fit(
         else:
             towers = parent.towers.to(device)
         fits = []
-        plan = [("tune", parts.train, recipe.epochs, recipe.learning_rate)]
+        first_rate = recipe.learning_rate if parent is None else recipe.final_learning_rate
+        plan = [("tune", parts.train, recipe.epochs, first_rate)]
         if recipe.final_epochs:
             plan.append(
                 ("final", parts.train_and_validation, recipe.final_epochs, recipe.final_learning_rate)
@@ -191,7 +192,11 @@ def check_content(content: NDArray[np.float16], item_ids: list[str]) -> None:
 
 def _recipe(config: Config, epochs: int | None) -> Recipe:
     chosen = epochs if epochs is not None else config.training.epochs
-    return recipe_preset(config.training.preset, **({} if chosen is None else {"epochs": chosen}))
+    recipe = recipe_preset(config.training.preset)
+    if chosen is None:
+        return recipe
+    final = min(recipe.final_epochs, chosen)
+    return recipe.model_copy(update={"epochs": chosen, "final_epochs": final})
 
 
 def _check_sequences(sequences: Sequences) -> int:
