@@ -96,6 +96,7 @@ class Airflow:
             raise ServiceError("Airflow is not started; use it as a context manager")
         self._runs += 1
         reply_file = self._home / f"reply-{self._runs}.json"
+        reply_file.unlink(missing_ok=True)
         begin = self._log_file.stat().st_size
         request = {"dag": dag_id, "conf": conf, "reply": str(reply_file)}
         try:

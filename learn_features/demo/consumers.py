@@ -16,6 +16,7 @@ from learn_features.services.process import free_port, supervised
 Kind = Literal["items", "interactions"]
 KINDS: tuple[Kind, ...] = ("items", "interactions")
 
+CONSUME = (sys.executable, "-m", "learn_features.cli.main", "consume")
 _START_SECONDS = 90.0
 
 
@@ -41,7 +42,8 @@ class Consumers:
             "/usr/bin/env",
             f"{CONFIG_VARIABLE}={self._config_file}",
             f"LEARN_SERVICE__METRICS_PORT={port}",
-            *(sys.executable, "-m", "learn_features.cli.main", "consume", kind),
+            *CONSUME,
+            kind,
         ]
         stack = ExitStack()
         supervisor = stack.enter_context(

@@ -32,6 +32,10 @@ class Handler(Protocol):
     role: str
     """Name of its consumer group, after the prefix."""
 
+    def prepare(self) -> None:
+        """Open what the spaces in force need, so that the first event does not wait for it."""
+        ...
+
     def handle(self, events: Sequence[Event], rows: GuardedRows) -> list[Append]:
         """Write the rows that follow from `events`; calling it again with the same ones changes nothing.
 

@@ -43,6 +43,10 @@ class ItemEmbedder:
         self._open_encoder = open_encoder
         self._encoders: dict[str, Encoder] = {}
 
+    def prepare(self) -> None:
+        """Load the encoder of every space: seconds that the first upload would wait for."""
+        self._spaces.embed(lambda space_id, space, towers: self._encoder(space.encoder))
+
     def handle(self, events: Sequence[Event], rows: GuardedRows) -> list[Append]:
         raw = [event for event in events if isinstance(event, ItemEvent)]
         newest: dict[str, ItemEvent] = {}
@@ -81,10 +85,13 @@ class ItemEmbedder:
         """Content vectors (n, C) of all items under one encoder."""
         if items.height == 0:
             return np.zeros((0, spec.dimension), dtype=np.float16)
+        encoder = self._encoder(spec)
+        return encoder.encode(encoder.item_texts(items))
+
+    def _encoder(self, spec: EncoderSpec) -> Encoder:
         if spec.id not in self._encoders:
             self._encoders[spec.id] = self._open_encoder(spec)
-        encoder = self._encoders[spec.id]
-        return encoder.encode(encoder.item_texts(items))
+        return self._encoders[spec.id]
 
 
 def _put(

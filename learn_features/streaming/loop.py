@@ -104,6 +104,7 @@ class StreamLoop:
             if not self._started:
                 self._start()
             if self._spaces.refresh():
+                self._handler.prepare()
                 self._checkpoints.save(self._positions, self._spaces.document.version)
             if self._held:
                 self._handle()
@@ -149,6 +150,7 @@ class StreamLoop:
             bounds = self._log.bounds(self._owned)
             start = start_positions(checkpoints, self._log.committed(self._owned), bounds)
             self._positions = start
+            self._handler.prepare()
             self._checkpoints.save(start, self._spaces.document.version)
             self._log.start(start)
             places = ", ".join(f"{p.topic}-{p.number}@{offset}" for p, offset in sorted(start.items()))

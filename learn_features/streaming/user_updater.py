@@ -44,6 +44,10 @@ class UserUpdater:
         self._vectors = vectors
         self._metrics = metrics
 
+    def prepare(self) -> None:
+        """Map the shards of content vectors of every space."""
+        self._vectors.prepare()
+
     def handle(self, events: Sequence[Event], rows: GuardedRows) -> list[Append]:
         log = _Log()
         left = coalesce(events, log)

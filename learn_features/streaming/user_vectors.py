@@ -32,6 +32,10 @@ class UserVectors:
         self._spaces = spaces
         self._contents = contents
 
+    def prepare(self) -> None:
+        """Open the content vectors of every space, before the first user asks for some."""
+        self._spaces.embed(lambda space_id, space, towers: self._contents(space.encoder.id, []))
+
     def embed(self, rows: Sequence[UserRow]) -> None:
         """Fill in the missing vectors of `rows`; a space that fails and is not live is left out.
 
