@@ -74,8 +74,8 @@ def train(
 
     The best epoch on validation is kept; then the towers train on for the recipe's `final_epochs` with
     the validation interactions in. `parent` (bundle or run) is where the weights start, at the lower of
-    the recipe's rates; `epochs` (also the most `final_epochs`) and `seed` override the settings. On a GPU if there is one. Content vectors that are missing are
-    embedded first.
+    the recipe's rates; `epochs` (also the most `final_epochs`) and `seed` override the settings. On a
+    GPU if there is one. Content vectors that are missing are embedded first.
 
     Raises `DataError` (nothing to learn from, content not finite), `ConfigError` (unknown preset,
     diverging loss), `SpaceMismatch` or `BundleError` (parent).
