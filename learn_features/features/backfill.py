@@ -130,7 +130,7 @@ def space_views(space_id: str) -> list[str]:
 
 def merge_all(rows: RowStore, space: Space, states: HistoryStates) -> int:
     """Merge histories into the online rows, as Feast's write to the history view does; rows changed."""
-    entries = [HistoryEntry(*entry) for entry in states.entries.iter_rows()]
+    entries = list(map(HistoryEntry._make, states.entries.rows()))
     bounds, changed = states.offsets.tolist(), 0
     as_of = states.as_of_us.tolist()
     for first in range(0, len(states), _HISTORIES_A_MERGE):

@@ -1,6 +1,9 @@
 """The one place that opens Feast's FeatureStore, with what Feast 0.67 needs to be told."""
 
+import atexit
+import gc
 import logging
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -35,7 +38,18 @@ def open_feature_store(config: Config) -> Any:
         _renew_list_caches(store.registry)
     except (FeastError, ValidationError) as error:
         raise ConfigError(f"{config.feature_store}: Feast cannot open it: {error}") from None
+    atexit.unregister(_forget_connection)
+    atexit.register(_forget_connection)
     return store
+
+
+def _forget_connection() -> None:
+    """Let go of ibis' connection before the interpreter ends: DuckDB would print pages about leaks."""
+    ibis = sys.modules.get("ibis")
+    if ibis is not None and ibis.options.default_backend is not None:
+        ibis.options.default_backend.disconnect()
+        ibis.options.default_backend = None
+        gc.collect()
 
 
 def _renew_list_caches(registry: Any) -> None:

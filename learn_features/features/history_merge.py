@@ -10,7 +10,7 @@ import polars as pl
 from learn_features.contracts import columns as c
 from learn_features.contracts import names, online
 from learn_features.contracts.history import HistoryEntry, HistoryRule
-from learn_features.data.histories import ENTRY_SCHEMA, newest_entries
+from learn_features.data.histories import ENTRY_SCHEMA, ORDER, newest_entries
 from learn_features.errors import StoreUnavailable
 from learn_features.features.row_store import RowStore, RowWrite
 
@@ -58,10 +58,10 @@ def _merged(
         cell = None if raw is None else online.decode_cell(raw)
         before[key] = (as_of, cell)
         known = [] if cell is None else online.decode_history(cell.payload)
-        for entry in (*known, *update.entries):
-            columns[0].append(place)
-            for column, part in zip(columns[1:], entry, strict=True):
-                column.append(part)  # type: ignore[attr-defined]
+        union = (*known, *update.entries)
+        columns[0].extend([place] * len(union))
+        for column, part in zip(columns[1:], zip(*union, strict=True), strict=bool(union)):
+            column.extend(part)  # type: ignore[attr-defined]
     entries = _newest(columns, rule.max_length)
     writes = []
     for place, key in enumerate(keys):
@@ -90,7 +90,9 @@ def _newest(
         schema={**ENTRY_SCHEMA, c.USER_ID: pl.Int64},
     ).with_columns(pl.col(c.USER_ID).cast(pl.String))
     kept = newest_entries(frame, max_length)
-    found: dict[int, list[HistoryEntry]] = {}
-    for place, stamp, event_id, item_id in kept.select(list(ENTRY_SCHEMA)).iter_rows():
-        found.setdefault(int(place), []).append(HistoryEntry(stamp, event_id, item_id))
+    entries = list(map(HistoryEntry._make, kept.select(ORDER).rows()))
+    found, start = {}, 0
+    for count, place in kept[c.USER_ID].rle().struct.unnest().rows():
+        found[int(place)] = entries[start : start + count]
+        start += count
     return found

@@ -5,6 +5,7 @@ Without them Feast starts 52 weeks back and skips what is older without a word.
 
 import contextlib
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,8 @@ def materialise(config: Config, store: Any, views: Sequence[str]) -> dict[str, i
         start = times.from_us(int(first) - MARGIN_US)  # type: ignore[arg-type]
         end = times.from_us(int(last) + MARGIN_US)  # type: ignore[arg-type]
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # ibis calls methods that DuckDB deprecates
                 store.materialize(start_date=start, end_date=end, feature_views=[view])
         except FeastError as error:
             raise StoreUnavailable(f"Feast could not materialise {view}: {error}; run it again") from error
