@@ -42,7 +42,8 @@ def train(
 
         def show(epoch: Epoch) -> None:
             metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items())
-            bar.console.print(f"{epoch.phase} {epoch.epoch}  loss {epoch.loss:.4f}  {metrics}", soft_wrap=True)
+            line = f"{epoch.phase} {epoch.epoch}  loss {epoch.loss:.4f}  {metrics}"
+            bar.console.print(line, soft_wrap=True)
 
         report = run_training(
             config,
