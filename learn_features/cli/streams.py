@@ -37,6 +37,7 @@ def consume(
     ] = "0",
 ) -> None:
     """Run a consumer until SIGTERM or Ctrl-C: `items` → item vectors, `interactions` → user vectors."""
+    import logging
     import signal
     import threading
 
@@ -44,6 +45,7 @@ def consume(
     from learn_features.streaming.consumer import run_item_embedder, run_user_updater
 
     configure_logging()
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

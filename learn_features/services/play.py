@@ -5,6 +5,8 @@ folder of a demo: learn.yaml, kafka/, and redis/ where the online store is Redis
 """
 
 import contextlib
+import http
+import http.client
 import json
 import os
 import signal
@@ -12,8 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,11 +117,10 @@ def _run(folder: Path) -> None:
             command = ["/usr/bin/env", *(f"{name}={value}" for name, value in variables.items())]
             command += [sys.executable, "-m", "learn_features.cli.main", "consume", kind]
             log = folder / "logs" / f"consumer-{kind}.log"
-            ready = f"http://127.0.0.1:{port}/readyz"
             children.append(
                 stack.enter_context(
                     supervised(
-                        f"consumer of {kind}", command, log, lambda: _answers(ready), _CONSUMER_SECONDS
+                        f"consumer of {kind}", command, log, partial(_answers, port), _CONSUMER_SECONDS
                     )
                 )
             )
@@ -134,12 +134,16 @@ def _run(folder: Path) -> None:
             pass
 
 
-def _answers(address: str) -> bool:
+def _answers(port: int) -> bool:
+    """Whether the consumer on this port says that it is at work."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
-        with urllib.request.urlopen(address, timeout=1) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
         return False
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":

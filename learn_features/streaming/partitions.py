@@ -65,6 +65,7 @@ class Partitions:
         """
         from kafka import errors as problems
 
+        self._keep_joining()
         try:
             with translated(self._config):
                 found = self._client.poll(timeout_ms=int(seconds * 1000))
@@ -145,6 +146,13 @@ class Partitions:
 
     def close(self) -> None:
         self._client.close(autocommit=False, timeout_ms=_CLOSE_MS)
+
+    def _keep_joining(self) -> None:
+        """kafka-python 3.0.12 forgets a join that a change of metadata began and that outlives one poll:
+        the group takes this member for joined, it never learns its partitions. Asking again mends it."""
+        coordinator = self._client._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _parked(self, assigned: Sequence["TopicPartition"]) -> None:
         for place in assigned:
