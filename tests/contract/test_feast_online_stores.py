@@ -251,6 +251,17 @@ def test_materialising_many_files_and_chunks_leaves_none_out(config: Config) -> 
     assert got == [None if n % 1000 == 2 else [n, 2, 0] for n in range(count)]
 
 
+def test_a_feature_store_is_opened_with_what_feast_needs_to_be_told(config: Config) -> None:
+    store = open_feature_store(config)
+    assert store.config.materialization_config.pull_latest_features
+    assert store.config.materialization_config.online_write_batch_size == 10_000
+    versions = set()
+    for _ in range(3):
+        store.refresh_registry()
+        versions.add(store.registry.cached_registry_proto.version_id)
+    assert len(versions - {""}) == 3, "list caches would outlive a refresh"
+
+
 def test_reads_go_on_while_a_view_materialises_and_spaces_are_declared(config: Config) -> None:
     log = OfflineLog(config.offline)
     ids = [f"i{n}" for n in range(4_000)]

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from learn_features.config import Config
@@ -15,6 +16,7 @@ from learn_features.features import roll_out
 from learn_features.features.backfill import backfill, is_filled
 from learn_features.features.feast_store import open_feature_store
 from learn_features.features.offline_log import OfflineLog
+from learn_features.features.row_store import RowWrite
 from learn_features.features.rows import open_row_store
 
 DAY = 86_400_000_000
@@ -100,7 +102,8 @@ def test_a_window_of_days_gives_each_days_vector_as_it_was(
     towers = make_towers()
     content = fill_log(["a", "b", "c", "d"], EVENTS).content
     space = roll_out.begin(config, towers.uri)
-    backfill(config, space, window_days=3)
+    report = backfill(config, space, window_days=3)
+    assert report.users == 4, "ada on three days, bob on one: days without events give no rows"
     store = open_feature_store(config)
     asked = pd.DataFrame(
         {
@@ -135,8 +138,6 @@ def test_a_late_event_is_not_visible_before_it_arrived(
             c.AS_OF: [at(5)],
         }
     )
-    import polars as pl
-
     OfflineLog(config.offline).append("interactions", pl.from_pandas(late).to_arrow())
     space = roll_out.begin(config, towers.uri)
     backfill(config, space, window_days=9)
@@ -165,8 +166,6 @@ def test_a_newer_streamed_vector_survives_and_reruns_change_nothing(
     [[revision]] = rows.read_fields([key], [online.AS_OF_FIELD])
     newer = times.to_us(at(4))
     streamed = online.encode_cell(newer, online.encode_vector(np.ones(4, np.float32)), sequence=7)
-    from learn_features.features.row_store import RowWrite
-
     assert rows.replace_rows(
         [RowWrite(key, revision, {online.AS_OF_FIELD: online.encode_time(newer), view: streamed})]
     ) == [True]
@@ -179,8 +178,6 @@ def test_a_newer_streamed_vector_survives_and_reruns_change_nothing(
 
 
 def test_forgotten_users_stay_forgotten(config: Config, make_towers: Callable, fill_log: Callable) -> None:
-    import polars as pl
-
     towers = make_towers()
     fill_log(["a", "b", "c", "d"], EVENTS)
     forgotten = pl.DataFrame({c.USER_ID: ["ada"], c.AS_OF: [at(2, 5)]})
