@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learn_features.config import Config
@@ -29,6 +30,7 @@ class Context:
     workspace: Workspace
     terminal: Terminal
     config: Config
+    config_file: Path
     airflow: Airflow
     size: Size
     stack: ExitStack

@@ -1,6 +1,9 @@
 """What to do after the demo: next commands, and the settings that do the same against real services."""
 
-from learn_features.demo.options import Options
+import shutil
+import sys
+from pathlib import Path
+
 from learn_features.demo.workspace import Workspace
 
 EXTERNAL_LEARN_YAML = """\
@@ -12,20 +15,20 @@ kafka:
 """At most ten lines; a test runs exactly this against services it did not start."""
 
 
-def next_commands(workspace: Workspace, options: Options) -> list[tuple[str, str]]:
-    """Command and what it shows."""
-    config = f"learn-features -c {_relative(workspace)}/learn.yaml"
+def next_commands(workspace: Workspace) -> list[tuple[str, str]]:
+    """Command and what it shows; as they can be typed here."""
+    folder = _typed(workspace.folder)
+    program = "learn-features" if shutil.which("learn-features") else _typed(Path(sys.executable).parent)
+    if program != "learn-features":
+        program += "/learn-features"
     return [
-        (f"open {_relative(workspace)}/report.html", "every figure and plot of this run"),
-        (f"{config} spaces list", "spaces, rankers and slots in force"),
-        (f"{config} rank USER", "a user's ranking through the slot"),
-        ("make play", "world, broker and consumers stay up; then learn-features click USER ITEM"),
-        ("make demo DATA=DIR", "the same with your items.parquet and interactions.parquet"),
+        (f"{program} -c {folder}/learn.yaml spaces list", "spaces, rankers and slots in force"),
+        (f"{program} -c {folder}/learn.yaml rank USER", "a user's ranking through the slot"),
+        ("make play", "broker and consumers stay up: then click and upload"),
+        ("make demo DATA=DIR", "the same with your items and interactions"),
     ]
 
 
-def _relative(workspace: Workspace) -> str:
-    from pathlib import Path
-
-    folder = workspace.folder
-    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
+def _typed(path: Path) -> str:
+    """`path` from here where it lies below, else whole."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -12,6 +12,7 @@ from learn_features.demo.context import Context
 
 CANDIDATES = 200
 CALLS = 30
+_TITLE_WIDTH = 24
 EXPERIMENT = "embeddings-against-popularity"
 
 
@@ -60,9 +61,9 @@ def rank_and_experiment(context: Context) -> None:
         for arm, ranker in sorted(arms.items()):
             user_id = next(u for u, a in assigned.items() if a is not None and a.arm == arm)
             best = rank(reader.ranking(ranker, user_id, candidates), 3)
-            titles = "; ".join(title_of[candidates[p]] for p in best.positions)
-            rows.append((f"    {arm}", str(counts[arm]), f"user {user_id}: {titles}"))
-        step.table(text_table("", ("    arm", "users", "an example's top 3"), rows))
+            titles = "; ".join(title_of[candidates[p]][:_TITLE_WIDTH] for p in best.positions)
+            rows.append((f"    {arm}", str(counts[arm]), titles))
+        step.table(text_table("", ("    arm", "users", "top 3 of one of them"), rows))
         context.summary.experiment = {
             "name": EXPERIMENT,
             "users": len(users),

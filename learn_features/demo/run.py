@@ -2,7 +2,6 @@
 
 import time
 from contextlib import ExitStack
-from typing import Any
 
 from learn_features import config as settings
 from learn_features.config import Config
@@ -39,10 +38,11 @@ def run_demo(options: Options, terminal: Terminal | None = None) -> Summary:
     with ExitStack() as stack:
         with terminal.step("0 Services", 8.0):
             config = _services(options, place, stack)
-            airflow = Airflow(place.airflow_home, _config_file(options, place), place.log("airflow"))
+            config_file = place.config_file if options.external is None else options.external.resolve()
+            airflow = Airflow(place.airflow_home, config_file, place.log("airflow"))
             stack.enter_context(airflow)
-        context = Context(options, place, terminal, config, airflow, size, stack)
-        consumers = stack.enter_context(Consumers(_config_file(options, place), place.folder / "logs"))
+        context = Context(options, place, terminal, config, config_file, airflow, size, stack)
+        consumers = stack.enter_context(Consumers(config_file, place.folder / "logs"))
         data_step.prepare(context)
         model_step.train(context)
         model_step.serve(context)
@@ -55,10 +55,6 @@ def run_demo(options: Options, terminal: Terminal | None = None) -> Summary:
             _wait(terminal)
     _check(context.summary)
     return context.summary
-
-
-def _config_file(options: Options, place: Workspace) -> Any:
-    return place.config_file if options.external is None else options.external.resolve()
 
 
 def _services(options: Options, place: Workspace, stack: ExitStack) -> Config:
@@ -85,14 +81,15 @@ def _report(context: Context, begin: float) -> None:
 
 
 def _close(context: Context) -> None:
-    terminal, place, options = context.terminal, context.workspace, context.options
+    terminal, place = context.terminal, context.workspace
     terminal.print()
     terminal.table("Summary", ("what", "measured"), context.summary.rows())
     terminal.print(f"\n{context.summary.sentence}")
-    terminal.print(f"all figures: {place.summary}\n")
-    terminal.table("Next", ("command", "shows"), handover.next_commands(place, options))
+    terminal.print(f"Report: {place.report}\nFigures: {place.summary}\n\nNext:")
+    for command, shows in handover.next_commands(place):
+        terminal.print(f"  {command:<58} {shows}")
     terminal.print(
-        "\nThe same against your own Kafka, Redis and Feast: learn-features demo --external learn.yaml"
+        "\nThe same against your own Kafka, Redis and Feast, learn-features demo --external learn.yaml:"
     )
     terminal.print("\n".join(f"    {line}" for line in handover.EXTERNAL_LEARN_YAML.splitlines()))
 

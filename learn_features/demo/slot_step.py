@@ -23,9 +23,7 @@ def roll_out_and_back(context: Context) -> None:
     with context.step(5, "Roll out and back (a second space)", "rollout") as step:
         model_step.run_training(context, step, "second", parent=context.bundles[0], epochs=1)
         requests = _requests(context)
-        hammer = Hammer(
-            context.workspace.config_file, context.workspace.folder / "logs", config.slot, requests
-        )
+        hammer = Hammer(context.config_file, context.workspace.folder / "logs", config.slot, requests)
         begin = time.monotonic()
         moves: list[tuple[float, str]] = []
 

@@ -18,8 +18,7 @@ from learn_features.streaming.producers import Producer
 
 CLICKS = 3
 PLACES = 10
-_TITLE_WIDTH = 42
-_CATEGORY_WIDTH = 24
+_TITLE_WIDTH = 37
 
 
 def three_clicks(context: Context, step: Step, producer: Producer, freshness: Freshness) -> None:
@@ -48,11 +47,16 @@ def three_clicks(context: Context, step: Step, producer: Producer, freshness: Fr
     step.note(
         f"user {user_id} clicks, readable after {seconds:.2f} s: " + "; ".join(p.title for p in story.clicked)
     )
+    wanted = {category for place in story.clicked if (category := place.category)}
     rows = [
-        (f"    {place}", _cell(before), _cell(after))
+        (f"    {place}", _cell(before, wanted), _cell(after, wanted))
         for place, (before, after) in enumerate(zip(story.before, story.after, strict=False), start=1)
     ]
-    step.table(text_table("", ("    top", "before", "after"), rows))
+    step.table(text_table("", ("    top", "  before", "  after"), rows))
+    if wanted:
+        now = sum(place.category in wanted for place in story.after)
+        then = sum(place.category in wanted for place in story.before)
+        step.note(f"● {', '.join(sorted(wanted))}: {then} before, {now} after")
 
 
 def _top(context: Context, reader: FeatureReader, user_id: str, hidden: set[str]) -> list[Recommendation]:
@@ -99,13 +103,11 @@ def _neighbours(items: pl.DataFrame, content: NDArray[np.float32], row: int, hid
 
 
 def _recommendation(items: pl.DataFrame, row: int, score: float) -> Recommendation:
-    return Recommendation(items[c.ITEM_ID][row], items[c.TITLE][row], items[c.CATEGORY][row], score)
+    category = items[c.CATEGORY][row]
+    broad = None if category is None else category.split(" > ")[0]
+    return Recommendation(items[c.ITEM_ID][row], items[c.TITLE][row], broad, score)
 
 
-def _cell(place: Recommendation) -> str:
-    title = _cut(place.title, _TITLE_WIDTH)
-    return f"{title} · {_cut(place.category, _CATEGORY_WIDTH)}" if place.category else title
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _cell(place: Recommendation, wanted: set[str]) -> str:
+    title = place.title if len(place.title) <= _TITLE_WIDTH else place.title[: _TITLE_WIDTH - 1] + "…"
+    return f"{'●' if place.category in wanted else ' '} {title}"

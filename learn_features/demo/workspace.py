@@ -11,6 +11,7 @@ from learn_features import config as settings
 from learn_features.config import Config
 from learn_features.errors import ConfigError
 from learn_features.features.store_file import REDIS_STORE, SQLITE_STORE
+from learn_features.services import play
 
 _MARKER = ".learn-features-demo"
 
@@ -66,6 +67,8 @@ def fresh(folder: Path) -> Workspace:
     folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).exists():
         raise ConfigError(f"{folder}: is not empty and was not made by the demo; name another with --out")
+    if play.running(folder) is not None:
+        raise ConfigError(f"{folder}: its world is running; stop it first: make stop")
     shutil.rmtree(folder, ignore_errors=True)
     for path in (folder, folder / "logs", folder / "runs"):
         path.mkdir(parents=True)
