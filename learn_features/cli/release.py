@@ -36,16 +36,16 @@ def export(
         }
         typer.echo(json.dumps(shown))
         return
-    table = Table("space", "dimension", "largest difference ONNX – torch", "Recall@10", "bundle")
+    table = Table("space", "dimension", "largest difference ONNX – torch", "Recall@10")
     recall = manifest.metrics.get("recall_at_10")
     table.add_row(
         manifest.space_id,
         str(manifest.dimension),
         f"{manifest.parity.max_abs_diff:.1e} in {manifest.parity.cases} cases",
         f"{recall:.4f}" if recall is not None else "not evaluated",
-        bundle.uri,
     )
     Console().print(table)
+    typer.echo(bundle.uri)
 
 
 def register(app: typer.Typer) -> None:

@@ -25,7 +25,7 @@ from learn_features.errors import ConfigError, DataError
 
 Progress = Callable[[int, int], None]
 
-TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}
+TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 32_768}
 _TEXTS_AT_ONCE = 4_096
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from learn_features.content.key_index import KeyIndex
@@ -57,7 +58,7 @@ class ContentStore:
         self.encoder_id = encoder_id
         self._fs, root = fsspec.core.url_to_fs(uri)
         self._root = f"{root.rstrip('/')}/{encoder_id}"
-        self._local = isinstance(self._fs, fsspec.implementations.local.LocalFileSystem)
+        self._local = isinstance(self._fs, LocalFileSystem)
         self._cache = cache or Path.home() / ".cache" / "learn-features" / "content"
         self._dimension = dimension
         self._known: set[str] = set()

@@ -5,6 +5,7 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from learn_features.contracts import identity
 from learn_features.contracts.history import HistoryRule
@@ -32,7 +33,7 @@ def weights_sha256(weights: Path, residuals: Path | None = None) -> str:
 def _add_tensors(digest: "hashlib._Hash", file: Path) -> None:
     size = file.stat().st_size
     with file.open("rb") as raw:
-        header, start = _header(raw.read(_LENGTH.size), raw.read, size, file)
+        header, start = _header(raw, size, file)
         digest.update(b"file\0%d\0" % len(header))
         for name in sorted(header):
             tensor = header[name]
@@ -49,12 +50,13 @@ def _add_tensors(digest: "hashlib._Hash", file: Path) -> None:
                 remaining -= len(part)
 
 
-def _header(length_bytes: bytes, read, size: int, file: Path) -> tuple[dict, int]:  # type: ignore[no-untyped-def, type-arg]
+def _header(raw: BinaryIO, size: int, file: Path) -> tuple[dict[str, Any], int]:
+    """Name → type, shape and place of each tensor, and where the first one begins."""
     try:
-        (length,) = _LENGTH.unpack(length_bytes)
+        (length,) = _LENGTH.unpack(raw.read(_LENGTH.size))
         if length > min(size, _MAX_HEADER):
             raise ValueError("its header is longer than the file")
-        header = json.loads(read(length))
+        header = json.loads(raw.read(length))
         header.pop("__metadata__", None)
         for tensor in header.values():
             begin, end = tensor["data_offsets"]

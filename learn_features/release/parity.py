@@ -7,6 +7,7 @@ length 1 to the longest, padded and unpadded, and padding filled with garbage.
 from collections.abc import Iterator
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -82,7 +83,9 @@ class _Inputs:
         return content
 
 
-def _run(session, inputs: dict[str, np.ndarray], shape: tuple[int, ...], name: str) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+def _run(
+    session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int, ...], name: str
+) -> NDArray[np.float32]:
     try:
         output: NDArray[np.float32] = session.run(None, inputs)[0]
     except Exception as error:  # onnxruntime's errors have no common base
