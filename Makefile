@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo play stop test test-long lint lock clean
 
+# Without compiled files every process would compile torch, Feast and Airflow anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 DATA ?=
 ARGS ?=
