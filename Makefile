@@ -4,6 +4,8 @@
 
 # Without compiled files every process would compile torch, Feast and Airflow anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Threads that wait spin, and two cores are soon full of spinning.
+export OMP_WAIT_POLICY := PASSIVE
 
 BIN := .venv/bin
 DATA ?=
