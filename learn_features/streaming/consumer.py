@@ -18,7 +18,7 @@ from learn_features.streaming.health import serve
 from learn_features.streaming.loop import StreamLoop
 from learn_features.streaming.metrics import Health, StreamMetrics
 from learn_features.streaming.offline_buffer import OfflineBuffer
-from learn_features.streaming.partitions import Partitions, fenced
+from learn_features.streaming.partitions import Partitions
 from learn_features.streaming.producers import Producer
 from learn_features.streaming.spaces import Spaces
 from learn_features.streaming.user_updater import UserUpdater
@@ -86,21 +86,15 @@ def _run(config: Config, stop: threading.Event, instance: str, make: MakeHandler
         handler = make(store, spaces, metrics)
         producer = Producer(config)
         stack.callback(producer.close)
-        try:
-            loop = StreamLoop(
-                Partitions(config.kafka, handler.role, handler.topics, instance),
-                handler,
-                store,
-                spaces,
-                OfflineBuffer(OfflineLog(config.offline)),
-                DeadLetters(config, producer),
-                config.kafka,
-                metrics,
-                health,
-            )
-            loop.run(stop)
-        except Exception as error:
-            taken = fenced(error, instance)
-            if taken is None:
-                raise
-            raise taken from error
+        loop = StreamLoop(
+            Partitions(config.kafka, handler.role, handler.topics, instance),
+            handler,
+            store,
+            spaces,
+            OfflineBuffer(OfflineLog(config.offline)),
+            DeadLetters(config, producer),
+            config.kafka,
+            metrics,
+            health,
+        )
+        loop.run(stop)

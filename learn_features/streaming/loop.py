@@ -75,7 +75,6 @@ class StreamLoop:
         self._started = False
         self._held: list[Record] = []
         self._positions: dict[Partition, int] = {}
-        self._committed: dict[Partition, int] = {}
         self._flushed_at = time.monotonic()
         self._back_off = 0.0
         self._retry_at = 0.0
@@ -90,7 +89,11 @@ class StreamLoop:
 
     def turn(self) -> None:
         """Once round: poll, and whatever that gives to do."""
-        self._held += self._log.poll(POLL_SECONDS)
+        try:
+            self._held += self._log.poll(POLL_SECONDS)
+        except StoreUnavailable as problem:
+            self._slow_down(problem)
+            time.sleep(POLL_SECONDS)
         assigned = self._log.new_assignment()
         if assigned is not None:
             self._owned, self._started = assigned, False
@@ -129,11 +132,8 @@ class StreamLoop:
                 self._metrics.offline_rows.labels(dataset).inc(rows)
             self._dead_letters.flush()
             self._flushed_at = time.monotonic()
-            if self._positions != self._committed:
-                if self._log.commit(self._positions):
-                    self._committed = dict(self._positions)
-                else:
-                    _log.warning("not committed: the group has moved on; the next owner reads it again")
+            if self._positions and not self._log.commit(self._positions):
+                _log.warning("not committed: the group has moved on; the next owner reads it again")
         for partition, records in self._log.lag().items():
             self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
 
@@ -141,7 +141,7 @@ class StreamLoop:
         """Take up the owned partitions: nothing read or handled before counts any more."""
         self._held.clear()
         self._offline.drop()
-        self._positions, self._committed = {}, {}
+        self._positions = {}
         if self._owned:
             checkpoints = self._checkpoints.load(self._owned)
             named = [checkpoint.document_version for checkpoint in checkpoints.values() if checkpoint]

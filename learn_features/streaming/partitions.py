@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from learn_features.config import KafkaConfig
-from learn_features.errors import CheckpointError, ConfigError
+from learn_features.errors import CheckpointError, ConfigError, StoreUnavailable
 from learn_features.streaming import topics
 from learn_features.streaming.client import connection, translated
 from learn_features.streaming.records import Partition, Record
@@ -65,12 +65,20 @@ class Partitions:
         """
         from kafka import errors as problems
 
-        self._keep_joining()
+        self._mend_membership()
         try:
             with translated(self._config):
                 found = self._client.poll(timeout_ms=int(seconds * 1000))
-        except (problems.NoOffsetForPartitionError, problems.OffsetOutOfRangeError) as error:
-            raise CheckpointError(f"group {self.group}: a position has left the log: {error}") from error
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, problems.FencedInstanceIdError):
+                raise self._fenced() from error
+            if isinstance(
+                error.__cause__, (problems.NoOffsetForPartitionError, problems.OffsetOutOfRangeError)
+            ):
+                raise CheckpointError(
+                    f"group {self.group}: a position has left the log: {error.__cause__}; start again"
+                ) from error
+            raise
         return [self._record(entry) for entries in found.values() for entry in entries]
 
     def new_assignment(self) -> list[Partition] | None:
@@ -132,6 +140,8 @@ class Partitions:
             )
             if isinstance(error.__cause__, lost):
                 return False
+            if isinstance(error.__cause__, problems.FencedInstanceIdError):
+                raise self._fenced() from error
             raise
         return True
 
@@ -147,12 +157,26 @@ class Partitions:
     def close(self) -> None:
         self._client.close(autocommit=False, timeout_ms=_CLOSE_MS)
 
-    def _keep_joining(self) -> None:
-        """kafka-python 3.0.12 forgets a join that a change of metadata began and that outlives one poll:
-        the group takes this member for joined, it never learns its partitions. Asking again mends it."""
+    def _mend_membership(self) -> None:
+        """What kafka-python 3.0.12 does not do about its own membership.
+
+        It forgets a join that a change of metadata began and that outlives one poll: the group takes
+        this member for joined, and it never learns its partitions. Asking again mends that. And it goes
+        on reading after another process has taken its name, without a heartbeat.
+        """
         coordinator = self._client._coordinator
         if coordinator.rejoining:
             coordinator.request_rejoin()
+        elif (
+            self._client.assignment() and not coordinator._heartbeat_enabled and not coordinator.need_rejoin()
+        ):
+            raise self._fenced()
+
+    def _fenced(self) -> ConfigError:
+        return ConfigError(
+            f"another consumer of {self.group} runs as instance {self.instance!r}; "
+            "give each its own: --instance NAME"
+        )
 
     def _parked(self, assigned: Sequence["TopicPartition"]) -> None:
         for place in assigned:
@@ -188,17 +212,3 @@ def _listener(owner: Partitions) -> Any:
             owner._parked(assigned)
 
     return Listener()
-
-
-def fenced(error: BaseException, instance: str) -> ConfigError | None:
-    """The error to stop with if another process has taken this member's name."""
-    from kafka.errors import FencedInstanceIdError
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, FencedInstanceIdError):
-            return ConfigError(
-                f"another consumer runs as instance {instance!r}; give each its own: --instance NAME"
-            )
-        cause = cause.__cause__
-    return None

@@ -158,9 +158,8 @@ def check_users(
     users = list(state.histories)
     with world.rows() as rows:
         stored = rows.read_rows([online.entity_key(c.USER_ID, user) for user in users])
-        extra = set(map(online.entity_value, rows.scan_keys(online.entity_key_prefix(c.USER_ID)))) - set(
-            users
-        )
+        keys = rows.scan_keys(online.entity_key_prefix(c.USER_ID))
+        assert set(map(online.entity_value, keys)) == set(users)
     log = OfflineLog(world.config.offline)
     newest = log.embeddings(vector_view).sort(c.AS_OF).unique(c.USER_ID, keep="last", maintain_order=True)
     offline = dict(zip(newest[c.USER_ID], newest[names.USER_VECTOR].to_list(), strict=True))

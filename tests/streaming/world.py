@@ -192,24 +192,34 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30, what: str = "th
         time.sleep(0.02)
 
 
-@contextmanager
-def running(target: Callable[..., None], *arguments: object) -> Iterator[threading.Event]:
-    """A consumer in a thread; its error, if any, is raised at the end."""
-    stop, problems = threading.Event(), []
+class running:
+    """A consumer in a thread, as a context manager; its error, if any, is raised at the end."""
 
-    def work() -> None:
+    def __init__(self, target: Callable[..., None], config: Config, *arguments: object) -> None:
+        self._stop = threading.Event()
+        self._problem: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, args=(target, config, self._stop, *arguments))
+
+    def _work(self, target: Callable[..., None], *arguments: object) -> None:
         try:
-            target(*arguments[:1], stop, *arguments[1:])
-        except BaseException as error:
-            problems.append(error)
+            target(*arguments)
+        except BaseException as problem:
+            self._problem = problem
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield stop
-    finally:
-        stop.set()
-        thread.join(60)
-        assert not thread.is_alive(), "the consumer does not stop"
-        if problems:
-            raise problems[0]
+    def __enter__(self) -> "running":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the consumer does not stop"
+        if self._problem is not None:
+            raise self._problem
+
+    def problem(self, seconds: float = 30) -> BaseException | None:
+        """What it ended with by itself."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), f"the consumer still runs after {seconds} s"
+        problem, self._problem = self._problem, None
+        return problem

@@ -1,0 +1,90 @@
+"""Bytes → events: what is taken, what is refused and why."""
+
+import json
+
+import pytest
+
+from learn_features.errors import BadRecord
+from learn_features.streaming.decoding import decode
+from learn_features.streaming.records import Partition, Record
+
+APPEND_US = 1_700_000_000_000_000
+CLICK = {"user_id": "u", "item_id": "i", "event_timestamp": APPEND_US}
+
+
+def record(topic, value, key=b"k"):
+    raw = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+    return Record(Partition(topic, "id", 0), 7, APPEND_US, key, raw)
+
+
+def test_interaction_with_unknown_fields_and_iso_time():
+    body = {**CLICK, "event_timestamp": "2023-11-14T22:13:20+00:00", "page": 3, "value": 2}
+    event = decode(record("interactions", body), {})
+    assert (event.record.event_timestamp, event.record.value, event.append_us) == (APPEND_US, 2.0, APPEND_US)
+
+
+def test_field_mapping_reads_their_names_and_not_ours():
+    fields = {"interactions": {"item_id": "sku", "user_id": "customer"}}
+    body = {"customer": "c", "sku": "s", "item_id": "something else", "event_timestamp": APPEND_US}
+    taken = decode(record("interactions", body), fields).record
+    assert (taken.user_id, taken.item_id) == ("c", "s")
+    with pytest.raises(BadRecord, match="sku: Field required"):
+        decode(record("interactions", {"customer": "c", "item_id": "i", "event_timestamp": 1}), fields)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, "no value"),
+        (b"", "no value"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        ([1], "not a JSON object, but list"),
+        ({**CLICK, "user_id": ""}, "user_id"),
+        ({**CLICK, "user_id": None}, "user_id"),
+        ({**CLICK, "item_id": "\ud800"}, "item_id"),
+        ({**CLICK, "event_timestamp": "2023-11-14T22:13:20"}, "event_timestamp.*zone"),
+        ({**CLICK, "event_timestamp": 1.5}, "event_timestamp"),
+        ({**CLICK, "event_timestamp": -(10**30)}, "before the year 1"),
+        ({**CLICK, "event_timestamp": APPEND_US + 300_000_001}, "300 s ahead.*300 s are allowed"),
+        ({**CLICK, "schema_version": "2.0"}, "schema version 2.0 is not known"),
+        ({**CLICK, "value": "much"}, "value"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_reason(body, reason):
+    with pytest.raises(BadRecord, match=reason):
+        decode(record("interactions", body), {})
+
+
+def test_five_minutes_ahead_is_taken():
+    assert decode(record("interactions", {**CLICK, "event_timestamp": APPEND_US + 300_000_000}), {})
+
+
+def test_item_and_its_deletion():
+    body = {"item_id": "k", "title": "Shoe", "keywords": ["red", "fast"], "price": 3}
+    event = decode(record("items", body), {})
+    assert (event.item_id, event.record.keywords, event.revision) == ("k", "red, fast", (APPEND_US, 7))
+    deletion = decode(record("items", None), {})
+    assert (deletion.item_id, deletion.record) == ("k", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "reason"),
+    [
+        (None, None, "deletion needs the item_id as key"),
+        (None, b"\xff", "not UTF-8"),
+        ({"item_id": "other", "title": "x"}, b"k", "key is 'k', but item_id is 'other'"),
+        ({"item_id": "k"}, b"k", "title: Field required"),
+    ],
+)
+def test_bad_items(body, key, reason):
+    with pytest.raises(BadRecord, match=reason):
+        decode(record("items", body, key), {})
+
+
+def test_refresh_and_forget():
+    assert decode(record("user_refresh", {"user_id": "u"}), {}).record.kind == "refresh"
+    assert decode(record("user_refresh", {"user_id": "u", "kind": "forget"}), {}).record.kind == "forget"
+    with pytest.raises(BadRecord, match="kind"):
+        decode(record("user_refresh", {"user_id": "u", "kind": "explode"}), {})
