@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ _GET = "SELECT value FROM cells WHERE key = ? AND field = ?"
 _DELETE = "DELETE FROM cells WHERE key = ? AND field = ?"
 _KEYS_A_QUERY = 500
 _KEYS_A_PAGE = 1000
+_BUSY_PAUSE_SECONDS = 0.005
 
 T = TypeVar("T")
 
@@ -132,13 +134,25 @@ class SqliteRowStore:
         connection = sqlite3.connect(
             self.path, timeout=self._busy_ms / 1000, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection, time.monotonic() + self._busy_ms / 1000)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(_SCHEMA)
         with self._lock:
             self._open.append(connection)
         self._local.connection, self._local.pid = connection, os.getpid()
         return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, deadline: float) -> None:
+    """Set the journal mode; SQLite's own busy handler does not wait where several set it at once."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_SECONDS)
 
 
 def _get(db: sqlite3.Connection, key: bytes, field: str) -> bytes | None:
