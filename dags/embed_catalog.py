@@ -4,13 +4,15 @@ Encodes new and changed items with the frozen text encoder of `learn.yaml`; unch
 `data_folder` holds `items.parquet` and `interactions.parquet`.
 """
 
+from typing import Any
+
 from airflow.sdk import Param, dag, task
 from learn_assets import CONTENT
 from learn_defaults import DAG_DEFAULTS, gpu
 
 
 @task(outlets=[CONTENT], **gpu())
-def embed(data_folder: str) -> dict[str, float | int | str]:
+def embed(*, params: Any = None) -> dict[str, float | int | str]:
     from dataclasses import asdict
 
     from learn_features import config
@@ -19,15 +21,18 @@ def embed(data_folder: str) -> dict[str, float | int | str]:
     from learn_features.observability import logged_progress
 
     settings = config.load()
-    items = read_dataset(data_folder, settings.data).items
+    items = read_dataset(params["data_folder"], settings.data).items
     return asdict(embed_catalogue(settings, items, progress=logged_progress("embed")))
 
 
-@dag(dag_id="embed_catalog", schedule=None, doc_md=__doc__, **DAG_DEFAULTS)
-def embed_catalog(
-    data_folder: str = Param("data", type="string", description="items.parquet and interactions.parquet"),
-) -> None:
-    embed(data_folder)
+PARAMS = {
+    "data_folder": Param("data", type="string", description="items.parquet and interactions.parquet"),
+}
+
+
+@dag(dag_id="embed_catalog", schedule=None, params=PARAMS, doc_md=__doc__, **DAG_DEFAULTS)
+def embed_catalog() -> None:
+    embed()
 
 
 embed_catalog()

@@ -21,12 +21,15 @@ from learn_defaults import DAG_DEFAULTS
 
 
 @task
-def begin(bundle_uri: str | None, *, triggering_asset_events: Any = None) -> str:
+def begin(*, params: Any = None, triggering_asset_events: Any = None) -> str:
     from learn_features import config
+    from learn_features.errors import ConfigError
     from learn_features.features import roll_out
 
+    published = triggering_asset_events[BUNDLE] if params["bundle_uri"] is None else []
+    bundle_uri = published[-1].extra["bundle_uri"] if published else params["bundle_uri"]
     if bundle_uri is None:
-        bundle_uri = triggering_asset_events[BUNDLE][-1].extra["bundle_uri"]
+        raise ConfigError("roll_out_space: give bundle_uri; only a publication names its own bundle")
     return roll_out.begin(config.load(), bundle_uri)
 
 
@@ -51,9 +54,9 @@ def check(space_id: str) -> None:
 
 
 @task.short_circuit
-def approve(auto_approve: bool) -> bool:
+def approve(*, params: Any = None) -> bool:
     """Skip what follows unless approved."""
-    return auto_approve
+    return bool(params["auto_approve"])
 
 
 @task(outlets=[SPACE])
@@ -66,23 +69,27 @@ def ready(space_id: str, *, outlet_events: Any = None) -> None:
 
 
 @task
-def promote(space_id: str, slot: str | None) -> None:
+def promote(space_id: str, *, params: Any = None) -> None:
     from learn_features import config
     from learn_features.contracts import names
     from learn_features.features import roll_out
 
-    if slot is not None:
-        roll_out.promote(config.load(), names.ranker_version("dot-product", space_id), slot)
+    if params["slot"] is not None:
+        ranker = names.ranker_version("dot-product", space_id)
+        roll_out.promote(config.load(), ranker, params["slot"])
 
 
-@dag(dag_id="roll_out_space", schedule=[BUNDLE], doc_md=__doc__, **DAG_DEFAULTS)
-def roll_out_space(
-    bundle_uri: str | None = Param(None, type=["null", "string"]),
-    auto_approve: bool = Param(True, type="boolean"),
-    slot: str | None = Param(None, type=["null", "string"]),
-) -> None:
-    space_id = begin(bundle_uri)
-    (fill(space_id) >> check(space_id) >> approve(auto_approve) >> ready(space_id) >> promote(space_id, slot))
+PARAMS = {
+    "bundle_uri": Param(None, type=["null", "string"], description="empty: the bundle just published"),
+    "auto_approve": Param(True, type="boolean"),
+    "slot": Param(None, type=["null", "string"]),
+}
+
+
+@dag(dag_id="roll_out_space", schedule=[BUNDLE], params=PARAMS, doc_md=__doc__, **DAG_DEFAULTS)
+def roll_out_space() -> None:
+    space_id = begin()
+    fill(space_id) >> check(space_id) >> approve() >> ready(space_id) >> promote(space_id)
 
 
 roll_out_space()

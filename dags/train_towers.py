@@ -22,12 +22,13 @@ from learn_defaults import DAG_DEFAULTS, gpu, run_folder_of
 
 
 @task
-def snapshot(data_folder: str, run_folder: str | None, run_id: str | None = None) -> str:
+def snapshot(*, params: Any = None, run_id: Any = None) -> str:
     """Copy the validated data into the run's folder; what follows reads nothing else."""
     from learn_features import config
     from learn_features.training.snapshot import take_snapshot
 
-    return take_snapshot(config.load(), data_folder, run_folder or run_folder_of(str(run_id)))
+    folder = params["run_folder"] or run_folder_of(run_id)
+    return take_snapshot(config.load(), params["data_folder"], folder)
 
 
 @task(**gpu())
@@ -44,7 +45,7 @@ def embed(run_folder: str) -> None:
 
 
 @task(**gpu())
-def train(run_folder: str, parent: str | None, epochs: int | None, seed: int | None) -> None:
+def train(run_folder: str, *, params: Any = None) -> None:
     from learn_features import config
     from learn_features.observability import logged_progress
     from learn_features.training import train as training
@@ -54,9 +55,9 @@ def train(run_folder: str, parent: str | None, epochs: int | None, seed: int | N
         config.load(),
         snapshot_folder(run_folder),
         run_folder,
-        parent=parent,
-        epochs=epochs,
-        seed=seed,
+        parent=params["parent"],
+        epochs=params["epochs"],
+        seed=params["seed"],
         progress=logged_progress("train"),
     )
 
@@ -90,22 +91,19 @@ def publish(run_folder: str, *, outlet_events: Any = None) -> str:
     return uri
 
 
-@dag(dag_id="train_towers", schedule=None, doc_md=__doc__, **DAG_DEFAULTS)
-def train_towers(
-    data_folder: str = Param("data", type="string", description="items.parquet and interactions.parquet"),
-    run_folder: str | None = Param(None, type=["null", "string"]),
-    parent: str | None = Param(None, type=["null", "string"], description="bundle to start warm from"),
-    epochs: int | None = Param(None, type=["null", "integer"], minimum=1),
-    seed: int | None = Param(None, type=["null", "integer"]),
-) -> None:
-    folder = snapshot(data_folder, run_folder)
-    (
-        embed(folder)
-        >> train(folder, parent, epochs, seed)
-        >> evaluate(folder)
-        >> gate(folder)
-        >> publish(folder)
-    )
+PARAMS = {
+    "data_folder": Param("data", type="string", description="items.parquet and interactions.parquet"),
+    "run_folder": Param(None, type=["null", "string"]),
+    "parent": Param(None, type=["null", "string"], description="bundle to start warm from"),
+    "epochs": Param(None, type=["null", "integer"], minimum=1),
+    "seed": Param(None, type=["null", "integer"]),
+}
+
+
+@dag(dag_id="train_towers", schedule=None, params=PARAMS, doc_md=__doc__, **DAG_DEFAULTS)
+def train_towers() -> None:
+    folder = snapshot()
+    embed(folder) >> train(folder) >> evaluate(folder) >> gate(folder) >> publish(folder)
 
 
 train_towers()

@@ -63,11 +63,12 @@ def _run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Serve requests until stdin closes."""
     requests = _requests()
-    dags = _load_dags()
+    _load_dags()
     while True:
         request = requests.get()
         try:
-            reply = _run(dags[request["dag"]], request["conf"])
+            # Parsed anew: a run leaves its parameters in the DAG object.
+            reply = _run(_load_dags()[request["dag"]], request["conf"])
         except Exception as error:  # the demo must hear of whatever went wrong in Airflow itself
             reply = {"state": "failed", "values": {}, "error": repr(error)}
         target = Path(request["reply"])
