@@ -1,6 +1,7 @@
 """`rank`: one user's ranking through the slot's FeatureService."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -58,7 +59,7 @@ def rank_items(
     _print(answer, places)
 
 
-def _print(answer: dict[str, object], places: list[dict[str, object]]) -> None:
+def _print(answer: Mapping[str, object], places: list[dict[str, object]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
