@@ -92,6 +92,7 @@ def _take_quality(context: Context, evaluation: dict[str, Any], run_folder: Path
     lines = (run_folder / "metrics.jsonl").read_text().splitlines()
     for epoch in map(json.loads, lines):
         story.losses.append(epoch["loss"])
+        story.phases.append(epoch["phase"])
         if epoch.get("validation"):
             story.validation.append(epoch["validation"]["recall_at_10"])
 

@@ -31,10 +31,12 @@ def plane(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
 
 
 def loss(story: Story) -> str:
-    """Training loss by epoch, and validation Recall@10 where it was measured."""
+    """Training loss by epoch, a line a phase, and validation Recall@10 where it was measured."""
     with _figure(6.2, 3.1) as (figure, axes):
-        epochs = range(1, len(story.losses) + 1)
-        axes.plot(epochs, story.losses, color=ACCENT, marker="o", markersize=4, linewidth=2)
+        for phase, line in zip(dict.fromkeys(story.phases), ("-", "--"), strict=False):
+            epochs = [n for n, name in enumerate(story.phases, start=1) if name == phase]
+            losses = [story.losses[n - 1] for n in epochs]
+            axes.plot(epochs, losses, line, color=ACCENT, marker="o", markersize=4, linewidth=2)
         axes.set_xlabel("epoch")
         axes.set_ylabel("training loss", color=ACCENT)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -104,20 +106,21 @@ def freshness(story: Story) -> str:
 
 
 def roll_out(story: Story) -> str:
-    """Reads a tenth of a second by the space they were answered from, while the slot moved."""
+    """Reads a second by the space they were answered from, while the slot moved."""
     with _figure(9.2, 2.6) as (figure, axes):
         spaces = list(dict.fromkeys(space for _, space, _ in story.timeline))
-        end = max((moment for moment, _, _ in story.timeline), default=0.0)
-        width = max(0.1, round(end / 300, 1))
+        tenths = max(2, max((at for at, _, _ in story.timeline), default=0) // 200)
+        width = tenths / 10
         for space, colour in zip(spaces, (ACCENT, "#d97706", "#7c3aed"), strict=False):
             counts: Counter[int] = Counter()
-            for moment, name, reads in story.timeline:
+            for at, name, reads in story.timeline:
                 if name == space:
-                    counts[int(moment / width)] += reads
+                    counts[at // tenths] += reads
             axes.bar(
                 [n * width for n in counts],
                 [v / width for v in counts.values()],
                 width=width,
+                align="edge",
                 color=colour,
                 label=space,
             )

@@ -33,7 +33,7 @@ def render(summary: Summary, story: Story) -> str:
             f"ties count against. {summary.data.get('test_cases', 0)} test cases."
         ),
         quality_plot=plots.quality(summary.quality),
-        loss_note=escape(f"{len(story.losses)} epochs, {summary.data.get('train_seconds', 0):.0f} s."),
+        loss_note=escape(_training(summary, story)),
         loss_plot=plots.loss(story) if story.losses else "",
         map_note=escape(
             f"The {len(story.map_points)} item vectors of the space on their two main axes "
@@ -86,6 +86,11 @@ def _tiles(summary: Summary) -> str:
         (f"{summary.parity['max_abs_diff']:.0e}", "ONNX against torch"),
     ]
     return "".join(f'<div class="tile"><b>{escape(a)}</b><span>{escape(b)}</span></div>' for a, b in figures)
+
+
+def _training(summary: Summary, story: Story) -> str:
+    final = ", the last ones (dashed) with the validation interactions in" if "final" in story.phases else ""
+    return f"{len(story.losses)} epochs{final}; {summary.data.get('train_seconds', 0):.0f} s."
 
 
 def _clicks(story: Story) -> str:

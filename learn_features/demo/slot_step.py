@@ -60,7 +60,8 @@ def roll_out_and_back(context: Context) -> None:
             "spaces_read": spaces_read,
         }
         context.summary.spaces = {"first": context.spaces[0], "second": space_id}
-        context.story.timeline, context.story.moves = result.timeline, moves
+        context.story.timeline = [(at - int(10 * begin), space, n) for at, space, n in result.timeline]
+        context.story.moves = moves
         step.note(
             f"space {space_id} filled, promoted, rolled back under reads from {len(spaces_read)} spaces: "
             f"reads {result.reads:,}, errors {result.errors}, mixed reads: {mixed}"

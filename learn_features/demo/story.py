@@ -21,6 +21,8 @@ class Story:
 
     losses: list[float] = field(default_factory=list)
     """Training loss an epoch."""
+    phases: list[str] = field(default_factory=list)
+    """Phase of each epoch: `tune` beside validation, `final` with the validation interactions in."""
     validation: list[float] = field(default_factory=list)
     """Validation Recall@10 an epoch; may be empty."""
     map_points: list[tuple[float, float]] = field(default_factory=list)
@@ -34,8 +36,8 @@ class Story:
     clicked: list[Recommendation] = field(default_factory=list)
     before: list[Recommendation] = field(default_factory=list)
     after: list[Recommendation] = field(default_factory=list)
-    timeline: list[tuple[float, str, int]] = field(default_factory=list)
-    """(seconds, space, reads) while the slot moved."""
+    timeline: list[tuple[int, str, int]] = field(default_factory=list)
+    """(tenths of a second, space, reads) while the slot moved."""
     moves: list[tuple[float, str]] = field(default_factory=list)
     """(seconds, what happened to the slot)."""
 

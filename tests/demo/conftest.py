@@ -57,6 +57,7 @@ def story() -> Story:
     shoes = [Recommendation(f"t{n}", f"Trail shoe & gaiter {n}", "Sport", 0.9 - n / 20) for n in range(10)]
     return Story(
         losses=[5.0, 4.0, 3.5],
+        phases=["tune", "tune", "final"],
         validation=[0.05, 0.1, 0.12],
         map_points=[(float(x), float(y)) for x, y in points],
         map_groups=[f"Category {group}" for group in groups],
@@ -67,6 +68,6 @@ def story() -> Story:
         clicked=shoes[:3],
         before=pans,
         after=[*shoes[3:10], *pans[:3]],
-        timeline=[(n / 10, "saaaaaaaaaaaa" if not 40 < n < 80 else "sbbbbbbbbbbbb", 12) for n in range(120)],
+        timeline=[(n, "saaaaaaaaaaaa" if not 40 < n < 80 else "sbbbbbbbbbbbb", 12) for n in range(120)],
         moves=[(4.0, "promote"), (8.0, "roll back")],
     )
