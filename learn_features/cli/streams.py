@@ -198,11 +198,12 @@ def _table(*columns: "tuple[str, list[Place]]") -> None:
     table = Table(box=None, header_style="bold")
     table.add_column("", justify="right")
     for heading, _ in columns:
-        table.add_column(heading, max_width=52, no_wrap=True)
+        table.add_column(heading, max_width=46, no_wrap=True)
+        table.add_column("score", justify="right")
     for place in range(max(len(places) for _, places in columns)):
-        cells = [
-            f"{(row := places[place]).title or row.item_id} ({row.score:.2f})" if place < len(places) else "–"
-            for _, places in columns
-        ]
-        table.add_row(str(place + 1), *cells)
+        cells = [str(place + 1)]
+        for _, places in columns:
+            row = places[place] if place < len(places) else None
+            cells += [row.title or row.item_id, f"{row.score:.2f}"] if row else ["–", ""]
+        table.add_row(*cells)
     Console(highlight=False).print(table)

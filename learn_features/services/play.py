@@ -101,7 +101,9 @@ def _run(folder: Path) -> None:
     """Own the services until SIGTERM, or until one of them ends."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    state = folder / _STATE
     with contextlib.ExitStack() as stack:
+        stack.callback(state.unlink, missing_ok=True)  # last of all: whoever waits for it finds all gone
         broker = stack.enter_context(kafka_broker(folder / "kafka"))
         if (folder / "redis").exists():
             port = int((folder / "redis" / "port").read_text())
@@ -125,11 +127,9 @@ def _run(folder: Path) -> None:
                 )
             )
             metrics[kind] = f"http://127.0.0.1:{port}/metrics"
-        state = folder / _STATE
         aside = state.with_suffix(".part")
         aside.write_text(json.dumps(Play(os.getpid(), broker.bootstrap_servers, metrics)._asdict()))
         aside.replace(state)
-        stack.callback(state.unlink, missing_ok=True)
         while not ended.wait(1) and all(child.poll() is None for child in children):
             pass
 

@@ -9,7 +9,9 @@ import threading
 import time
 
 import numpy as np
+import polars as pl
 
+from learn_features.content.encoder import open_encoder
 from learn_features.contracts import columns as c
 from learn_features.contracts import names, online
 from learn_features.contracts.events import ItemRecord
@@ -22,6 +24,8 @@ from tests.oracle import history as oracle
 from tests.streaming.world import NOW_US, RULE, StreamWorld, interaction, wait_for
 
 TOLERANCE = 1e-4
+TEXT_TOLERANCE = 5e-3
+"""Content vectors are fp16, and what is encoded together changes their rounding."""
 START_SECONDS = 90
 
 
@@ -166,6 +170,7 @@ def check_users(
     for user, row in zip(users, stored, strict=True):
         held = online.decode_history(online.decode_cell(row[history_view]).payload)
         assert held == state.histories[user], f"history of {user}"
+        assert user in offline, f"no offline row of {user}"
         payload, wanted = online.decode_cell(row[vector_view]).payload, vectors[user]
         if wanted is None:
             assert payload == online.TOMBSTONE
@@ -180,9 +185,10 @@ def check_users(
     return state
 
 
-def check_items(world: StreamWorld, space: str) -> oracle.Expected:
-    """The last record of each item is in force, online and offline."""
+def check_items(world: StreamWorld, space: str, bundle: str) -> oracle.Expected:
+    """The last record of each item is in force, online and offline; each vector is that of its text."""
     state = oracle.expected(world.log(), RULE)
+    encoder, towers = open_encoder(world.config.encoder), OnnxTowers(open_bundle(bundle), threads=1)
     view = names.item_embedding_view(space)
     with world.rows() as rows:
         keys = [online.entity_key(c.ITEM_ID, item) for item in state.items]
@@ -193,6 +199,11 @@ def check_items(world: StreamWorld, space: str) -> oracle.Expected:
         cell = online.decode_cell(raw)
         assert (cell.as_of_us, cell.sequence) == state.item_times[item], item
         assert (cell.payload == online.TOMBSTONE) == (record is None), item
+        if record is not None:
+            texts = encoder.item_texts(pl.DataFrame([{c.TITLE: record.title, c.PRICE: record.price}]))
+            wanted = towers.embed_items(encoder.encode(texts))[0]
+            got = online.decode_vector(cell.payload)
+            np.testing.assert_allclose(got, wanted, atol=TEXT_TOLERANCE, err_msg=item)
         assert items[item][c.DELETED] == (record is None)
         assert items[item][c.TITLE] == (record.title if record else None)
     letters = list(read_dead_letters(world.config, names.TOPIC_ITEMS))

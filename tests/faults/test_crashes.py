@@ -50,7 +50,7 @@ def item_crashes(world: StreamWorld, bundle: str, kills: int, seed: int) -> None
         finally:
             traffic.end()
         consumer.finish()
-    state = check_items(world, space)
+    state = check_items(world, space, bundle)
     assert len(state.items) > 50
     assert state.dead
 
