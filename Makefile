@@ -21,6 +21,7 @@ demo: setup ## Run the main job end to end; DATA=DIR takes your own items and in
 	@$(BIN)/learn-features demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 play: setup ## Leave the demo's world, broker and consumers running; then `learn-features click USER ITEM`
+	@[ -f var/demo/summary.json ] || $(BIN)/learn-features demo
 	@$(BIN)/learn-features play start $(ARGS)
 
 stop: setup ## Stop what `make play` left running
