@@ -14,6 +14,7 @@ from learn_features.features.store_file import REDIS_STORE, SQLITE_STORE
 from learn_features.services import play
 
 _MARKER = ".learn-features-demo"
+_OWN_SECTIONS = ("data", "history", "encoder", "training")
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,20 @@ def fresh(folder: Path) -> Workspace:
 
 
 def write_settings(workspace: Workspace, bootstrap_servers: str, redis_url: str | None) -> Config:
-    """Write learn.yaml and feature_store.yaml for the demo's own services; the effective settings."""
+    """Write learn.yaml and feature_store.yaml for the demo's own services; the effective settings.
+
+    How data are read, embedded and learnt from is the caller's own (./learn.yaml, LEARN_CONFIG). The
+    quality gate is open unless set there: a demo shows the figures of any data instead of stopping.
+    """
+    own = settings.load().model_dump(mode="json", exclude_unset=True, include=set(_OWN_SECTIONS))
+    own["training"] = {"min_lift_over_popularity": 0.0} | own.get("training", {})
     _write_yaml(
         workspace.config_file,
         {
             "state": "state",
             "feature_store": workspace.feature_store_file.name,
             "kafka": {"bootstrap_servers": bootstrap_servers, "flush_seconds": 10},
+            **own,
         },
     )
     _write_yaml(workspace.feature_store_file, feature_store_settings(redis_url))

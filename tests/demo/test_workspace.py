@@ -1,0 +1,34 @@
+"""The demo's own settings: its services, the caller's way to read data."""
+
+from pathlib import Path
+
+import pytest
+
+from learn_features.demo.workspace import fresh, write_settings
+
+
+def test_the_callers_columns_rule_and_gate_hold_in_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "learn.yaml").write_text(
+        "state: theirs\n"
+        "data: {item_columns: {item_id: sku}}\n"
+        "history: {event_types: [click], max_length: 7}\n"
+        "training: {min_lift_over_popularity: 1.2}\n"
+        "kafka: {bootstrap_servers: 'theirs:1'}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    workspace = fresh(tmp_path / "demo")
+    config = write_settings(workspace, "localhost:1", None)
+    assert config.data.item_columns == {"item_id": "sku"}
+    assert (config.history.event_types, config.history.max_length) == (("click",), 7)
+    assert config.training.min_lift_over_popularity == 1.2
+    assert config.kafka.bootstrap_servers == "localhost:1"
+    assert config.state == str(workspace.folder / "state")
+
+
+def test_without_settings_no_figure_stops_a_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (
+        write_settings(fresh(tmp_path / "demo"), "localhost:1", None).training.min_lift_over_popularity == 0
+    )
