@@ -43,6 +43,8 @@ class Context:
     ledger: "Ledger" = field(init=False)
     """Interactions sent so far."""
     uploaded: "list[ItemRecord]" = field(default_factory=list)
+    groups: list[str | None] = field(default_factory=list)
+    """Broad group of each item of `dataset`, for maps and marks."""
     data_folder: str = ""
     bundles: list[str] = field(default_factory=list)
     spaces: list[str] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from learn_features.contracts import columns as c
 from learn_features.demo.context import Context
 from learn_features.demo.expectations import Size
+from learn_features.demo.groups import broad_groups
 
 
 def prepare(context: Context) -> None:
@@ -22,6 +23,7 @@ def prepare(context: Context) -> None:
         step.progress("validate", 0, 0)
         dataset = read_dataset(context.data_folder, context.config.data)
         context.dataset = dataset
+        context.groups = broad_groups(dataset.items[c.CATEGORY].to_list())
         items, log = dataset.items, dataset.interactions
         users = log[c.USER_ID].n_unique()
         context.size = Size(items.height, users, log.height, options.quick)

@@ -106,9 +106,9 @@ def _draw_map(context: Context, space_id: str) -> None:
     rows = (
         rows.drop_nulls(names.ITEM_VECTOR).sort(c.AS_OF).unique(c.ITEM_ID, keep="last", maintain_order=True)
     )
-    rows = rows.join(context.dataset.items.select(c.ITEM_ID, c.CATEGORY), on=c.ITEM_ID, how="left")
     vectors = np.stack(rows[names.ITEM_VECTOR].to_list()).astype(np.float32)
     points, share = plots.plane(vectors)
     context.story.map_points = [(round(float(x), 4), round(float(y), 4)) for x, y in points]
-    context.story.map_groups = [str(group or "").split(" > ")[0].split(",")[0] for group in rows[c.CATEGORY]]
+    group_of = dict(zip(context.dataset.items[c.ITEM_ID], context.groups, strict=True))
+    context.story.map_groups = [group_of.get(item_id) or "" for item_id in rows[c.ITEM_ID]]
     context.story.map_explained = share

@@ -26,6 +26,7 @@ from learn_features.demo.workspace import Workspace
 from learn_features.errors import GateFailed
 
 STORY_FILE = "story.json"
+_COMMAND_WIDTH = 62
 
 
 def run_demo(options: Options, terminal: Terminal | None = None) -> Summary:
@@ -87,7 +88,7 @@ def _close(context: Context) -> None:
     terminal.print(f"\n{context.summary.sentence}")
     terminal.print(f"Report: {place.report}\nFigures: {place.summary}\n\nNext:")
     for command, shows in handover.next_commands(place):
-        terminal.print(f"  {command:<58} {shows}")
+        terminal.print(f"  {command:<{_COMMAND_WIDTH}} {shows}")
     terminal.print(
         "\nThe same against your own Kafka, Redis and Feast, learn-features demo --external learn.yaml:"
     )

@@ -30,7 +30,7 @@ def three_clicks(context: Context, step: Step, producer: Producer, freshness: Fr
     reader = FeatureReader(context.config)
     story = context.story
     story.user_id = user_id
-    story.clicked = [_recommendation(items, row, 0.0) for row in chosen]
+    story.clicked = [_recommendation(context, row, 0.0) for row in chosen]
     story.before = _top(context, reader, user_id, hidden)
 
     vector = freshness.user_vector(user_id)
@@ -65,7 +65,7 @@ def _top(context: Context, reader: FeatureReader, user_id: str, hidden: set[str]
     features = reader.ranking(context.config.slot, user_id, items[c.ITEM_ID].gather(rows).to_list())
     best = rank(features, PLACES)
     return [
-        _recommendation(items, rows[position], float(score))
+        _recommendation(context, rows[position], float(score))
         for position, score in zip(best.positions, best.scores, strict=True)
     ]
 
@@ -102,10 +102,9 @@ def _neighbours(items: pl.DataFrame, content: NDArray[np.float32], row: int, hid
     return chosen
 
 
-def _recommendation(items: pl.DataFrame, row: int, score: float) -> Recommendation:
-    category = items[c.CATEGORY][row]
-    broad = None if category is None else category.split(" > ")[0]
-    return Recommendation(items[c.ITEM_ID][row], items[c.TITLE][row], broad, score)
+def _recommendation(context: Context, row: int, score: float) -> Recommendation:
+    items = context.dataset.items
+    return Recommendation(items[c.ITEM_ID][row], items[c.TITLE][row], context.groups[row], score)
 
 
 def _cell(place: Recommendation, wanted: set[str]) -> str:
