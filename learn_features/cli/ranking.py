@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from learn_features import config as settings
+from learn_features.cli import play
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def rank_items(
     from learn_features.features.reader import FeatureReader
     from learn_features.ranking.rankers import rank
 
-    config = settings.load()
+    config = play.config()
     items = OfflineLog(config.offline).items()
     title_of = dict(zip(items[c.ITEM_ID], items[c.TITLE], strict=True))
     ids = candidates or list(title_of)

@@ -20,7 +20,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
 
 
 def test_a_roll_out_started_by_hand_asks_for_its_bundle(airflow: Airflow) -> None:
-    with pytest.raises(DagFailed, match="DAG roll_out_space, task begin: .*give bundle_uri"):
+    with pytest.raises(DagFailed, match=r"DAG roll_out_space, task begin: .*give bundle_uri"):
         airflow.run("roll_out_space", {})
 
 

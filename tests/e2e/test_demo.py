@@ -49,20 +49,6 @@ def check_operation(summary: dict[str, Any]) -> None:
         assert all(0 <= summary["quality"][method][metric] <= 1 for metric in ("recall_at_10", "ndcg_at_10"))
 
 
-def test_the_default_world(tmp_path: Path) -> None:
-    summary, output = run_demo(tmp_path / "demo")
-    check_operation(summary)
-    recall = {method: figures["recall_at_10"] for method, figures in summary["quality"].items()}
-    assert recall["towers"] >= 1.1 * recall["popularity"]
-    assert recall["towers"] >= 1.1 * recall["content"]
-    assert summary["wall_seconds"] < 8 * 60
-    page = (tmp_path / "demo" / "report.html").read_text()
-    assert summary["sentence"].split(",")[0] in page
-    for line in EXTERNAL_LEARN_YAML.splitlines():
-        assert line in output
-    assert "mixed reads: 0" in output
-
-
 def test_quick_on_redis_and_again_in_the_same_folder(tmp_path: Path) -> None:
     for _ in range(2):
         summary, _output = run_demo(tmp_path / "demo", "--quick", "--redis")
