@@ -1,5 +1,7 @@
 """Step 1: a simulated marketplace, or a folder of one's own."""
 
+import polars as pl
+
 from learn_features.contracts import columns as c
 from learn_features.demo.context import Context
 from learn_features.demo.expectations import Size
@@ -26,7 +28,7 @@ def prepare(context: Context) -> None:
         context.groups = broad_groups(dataset.items[c.CATEGORY].to_list())
         items, log = dataset.items, dataset.interactions
         users = log[c.USER_ID].n_unique()
-        context.size = Size(items.height, users, log.height, options.quick)
+        context.size = Size(items.height, users, log.height, _characters(items), options.quick)
         context.summary.data = {
             "name": "simulated world" if options.data is None else options.data.name,
             "items": items.height,
@@ -41,3 +43,11 @@ def prepare(context: Context) -> None:
         step.note(
             f"{items.height:,} items, {users:,} users, {log.height:,} interactions in {context.data_folder}"
         )
+
+
+def _characters(items: pl.DataFrame) -> int:
+    """Characters of all item texts; of each field so many as a description is cut to, roughly."""
+    lengths = [
+        pl.col(name).cast(pl.String).str.len_chars().clip(upper_bound=300) for name in c.ITEM_TEXT_COLUMNS
+    ]
+    return int(items.select(pl.sum_horizontal(lengths).sum()).item() or 0)

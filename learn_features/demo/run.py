@@ -34,10 +34,10 @@ def run_demo(options: Options, terminal: Terminal | None = None) -> Summary:
     terminal = terminal or Terminal()
     begin = time.monotonic()
     place = workspace.fresh(options.folder)
-    size = Size(options.items, options.users, 20 * options.users, options.quick)
+    size = Size(options.items, options.users, 24 * options.users, quick=options.quick)
     terminal.print(f"learn-features demo in {place.folder}; logs in {place.folder / 'logs'}\n")
     with ExitStack() as stack:
-        with terminal.step("0 Services", 8.0):
+        with terminal.step("0 Services", 5.0):
             config = _services(options, place, stack)
             config_file = place.config_file if options.external is None else options.external.resolve()
             airflow = Airflow(place.airflow_home, config_file, place.log("airflow"))
