@@ -66,7 +66,7 @@ def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
     if own.keys() != saved.keys():
         differing = sorted(own.keys() ^ saved.keys())
         raise BundleError(f"weights of another architecture: {len(differing)} names differ, {differing[:3]}")
-    for name, tensor in saved.items():
+    for name, tensor in sorted(saved.items()):
         if own[name].shape != tensor.shape:
             raise BundleError(
                 f"weights of another architecture: {name} is {tuple(tensor.shape)}"
