@@ -12,6 +12,8 @@ from learn_features.demo.console import Step, text_table
 from learn_features.demo.context import Context
 from learn_features.demo.summary import METHODS, by_recall
 
+_MAP_ITEMS = 2_000
+
 
 def train(context: Context) -> None:
     """DAG `train_towers`: content → towers → evaluation → gate → ONNX → bundle."""
@@ -98,7 +100,7 @@ def _take_quality(context: Context, evaluation: dict[str, Any], run_folder: Path
 
 
 def _draw_map(context: Context, space_id: str) -> None:
-    """The plane of the space's item vectors, as the offline log has them."""
+    """A map of the space's item vectors, as the offline log has them; of a sample where there are many."""
     from learn_features.contracts import names
     from learn_features.features.offline_log import OfflineLog
 
@@ -106,9 +108,9 @@ def _draw_map(context: Context, space_id: str) -> None:
     rows = (
         rows.drop_nulls(names.ITEM_VECTOR).sort(c.AS_OF).unique(c.ITEM_ID, keep="last", maintain_order=True)
     )
+    rows = rows.sample(min(rows.height, _MAP_ITEMS), seed=0)
     vectors = np.stack(rows[names.ITEM_VECTOR].to_list()).astype(np.float32)
-    points, share = plots.plane(vectors)
+    points = plots.plane(vectors)
     context.story.map_points = [(round(float(x), 4), round(float(y), 4)) for x, y in points]
     group_of = dict(zip(context.dataset.items[c.ITEM_ID], context.groups, strict=True))
     context.story.map_groups = [group_of.get(item_id) or "" for item_id in rows[c.ITEM_ID]]
-    context.story.map_explained = share

@@ -19,15 +19,18 @@ _GROUP_COLOURS = (
     "#0f766e", "#d97706", "#7c3aed", "#dc2626", "#2563eb", "#65a30d", "#db2777", "#0891b2", "#a16207",
 )  # fmt: skip
 _OTHER = "other"
+_LEAST_FOR_A_MAP = 5
 
 
-def plane(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """The first two principal components (n, 2) of `vectors` (n, D), and their share of the variance."""
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0)
-    _, strengths, axes = np.linalg.svd(centred, full_matrices=False)
-    power = strengths**2
-    share = float(power[:2].sum() / power.sum()) if power.sum() else 0.0
-    return (centred @ axes[:2].T).astype(np.float32), share
+def plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A plane (n, 2) on which near `vectors` (n, D), by cosine, lie near each other (t-SNE)."""
+    if len(vectors) < _LEAST_FOR_A_MAP:
+        return np.zeros((len(vectors), 2), np.float32)
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    found = TSNE(metric="cosine", perplexity=perplexity, random_state=0).fit_transform(vectors)
+    return np.asarray(found, np.float32)
 
 
 def loss(story: Story) -> str:
@@ -71,7 +74,7 @@ def quality(methods: dict[str, dict[str, float]]) -> str:
 
 
 def item_map(story: Story) -> str:
-    """Items on the plane of most variance, by category; the nine largest have a colour."""
+    """Items on a plane that keeps neighbours, by category; the nine largest have a colour."""
     with _figure(9.2, 5.2) as (figure, axes):
         points = np.asarray(story.map_points)
         largest = [group for group, _ in Counter(filter(None, story.map_groups)).most_common(9)]

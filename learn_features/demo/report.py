@@ -36,8 +36,8 @@ def render(summary: Summary, story: Story) -> str:
         loss_note=escape(_training(summary, story)),
         loss_plot=plots.loss(story) if story.losses else "",
         map_note=escape(
-            f"The {len(story.map_points)} item vectors of the space on their two main axes "
-            f"({story.map_explained:.0%} of the variance), coloured by category."
+            f"{len(story.map_points):,} item vectors of the space, coloured by category: items that lie near "
+            "each other are near in the space (t-SNE by cosine; distances between groups mean little)."
         ),
         map_plot=plots.item_map(story) if story.map_points else "",
         clicks_note=escape(_clicks(story)),

@@ -28,8 +28,6 @@ class Story:
     map_points: list[tuple[float, float]] = field(default_factory=list)
     map_groups: list[str] = field(default_factory=list)
     """Per point its category; empty text where there is none."""
-    map_explained: float = 0.0
-    """Share of variance in the map's two axes."""
     item_seconds: list[float] = field(default_factory=list)
     user_seconds: list[float] = field(default_factory=list)
     user_id: str = ""

@@ -52,7 +52,7 @@ def story() -> Story:
     random = np.random.default_rng(0)
     groups = random.integers(0, 12, 300)
     vectors = random.normal(size=(12, 16))[groups] + 0.5 * random.normal(size=(300, 16))
-    points, share = plots.plane(vectors.astype(np.float32))
+    points = plots.plane(vectors.astype(np.float32))
     pans = [Recommendation(f"p{n}", f"Cast iron pan {n}", "Kitchen", 0.9 - n / 20) for n in range(10)]
     shoes = [Recommendation(f"t{n}", f"Trail shoe & gaiter {n}", "Sport", 0.9 - n / 20) for n in range(10)]
     return Story(
@@ -61,7 +61,6 @@ def story() -> Story:
         validation=[0.05, 0.1, 0.12],
         map_points=[(float(x), float(y)) for x, y in points],
         map_groups=[f"Category {group}" for group in groups],
-        map_explained=share,
         item_seconds=[0.2, 0.3, 0.42],
         user_seconds=[0.1, 0.3, 0.2],
         user_id="user-17",
