@@ -118,14 +118,20 @@ def _as_text(items: pl.DataFrame, name: str) -> pl.Expr:
 def _without_entities(fields: pl.DataFrame) -> pl.DataFrame:
     def unescaped(name: str) -> pl.Expr:
         column = pl.col(name)
-        # twice: feeds escape what was escaped already (&amp;quot;)
-        decoded = column.map_elements(lambda t: html.unescape(html.unescape(t)), pl.String)
+        decoded = column.map_elements(_unescaped, pl.String)
         return pl.when(column.str.contains("&", literal=True)).then(decoded).otherwise(column).alias(name)
 
     with_ampersand = [
         name for name in fields.columns if fields[name].str.contains("&", literal=True).any(ignore_nulls=True)
     ]
     return fields.with_columns(unescaped(name) for name in with_ampersand)
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return html.unescape(html.unescape(text))  # twice: feeds escape what was escaped already (&amp;quot;)
+    except ValueError:  # a character's number of thousands of digits
+        return text
 
 
 def _cut_descriptions(fields: pl.DataFrame, spec: EncoderSpec, cut: Cutter | None) -> pl.DataFrame:

@@ -67,7 +67,7 @@ class Experiment(_Part):
     def _arms_have_shares(self) -> "Experiment":
         if not self.arms or set(self.arms) != set(self.shares):
             raise ValueError(f"arms {sorted(self.arms)} and shares {sorted(self.shares)} must agree")
-        if any(share <= 0 for share in self.shares.values()) or sum(self.shares.values()) > 1 + 1e-9:
+        if not all(share > 0 for share in self.shares.values()) or sum(self.shares.values()) > 1 + 1e-9:
             raise ValueError(f"shares {self.shares} must be positive and sum to at most 1")
         return self
 

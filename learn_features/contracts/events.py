@@ -8,16 +8,26 @@
 | exposures      | `user_id` | `ExposureRecord`: which arm a user was shown                       |
 
 Every record may carry `schema_version` ("1" where absent); another major version is a dead letter.
-Times are ISO 8601 with a zone, or whole microseconds since the epoch. `FieldMapping` renames fields
-and columns of people who have topics and tables already.
+Times are ISO 8601 with a zone, or whole microseconds since the epoch. Ids and texts may be numbers, as in
+tables; numbers that are not finite are none. `FieldMapping` renames fields and columns of people who have
+topics and tables already.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+)
 
 from learn_features.contracts import columns as c
 from learn_features.contracts import identity, times
@@ -28,26 +38,79 @@ FieldMapping = Mapping[str, str]
 """Contract name → name in the user's topic or table; names that agree are left out."""
 
 
+_EARLIEST_US = -62_135_596_800_000_000  # year 1
+_LATEST_US = 253_402_300_799_999_999  # year 9999
+
+
 def _timestamp_us(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError("a time is ISO 8601 text with a zone or whole microseconds")
-    if isinstance(value, int):
-        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) < times.EARLIEST_PLAUSIBLE_US:
+            raise ValueError("whole numbers are microseconds since 1970; this looks like (milli)seconds")
+        return _in_range(value)
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
-        return times.to_us(value)
+        return _in_range(times.to_us(value))
     raise ValueError("a time is ISO 8601 text with a zone or whole microseconds")
 
 
-TimestampUs = Annotated[int, BeforeValidator(_timestamp_us)]
-Id = Annotated[str, Field(min_length=1, max_length=512)]
+def _in_range(time_us: int) -> int:
+    if not _EARLIEST_US <= time_us <= _LATEST_US:
+        raise ValueError("the time is before the year 1 or after the year 9999")
+    return time_us
+
+
+def _time_on_the_wire(time_us: int) -> int | str:
+    """Microseconds, and text for the times that would be taken for seconds."""
+    if abs(time_us) < times.EARLIEST_PLAUSIBLE_US:
+        return times.from_us(time_us).isoformat()
+    return time_us
+
+
+def _number_as_text(value: Any) -> Any:
+    """A number becomes text, as in tables; anything else is left to the check of the type."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _whole_number_as_text(value: Any) -> Any:
+    return value if isinstance(value, float) else _number_as_text(value)
+
+
+def _encodable(value: str) -> str:
+    value.encode()  # half of a surrogate pair is a ValueError, too
+    return value
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+TimestampUs = Annotated[
+    int, BeforeValidator(_timestamp_us), PlainSerializer(_time_on_the_wire, when_used="json")
+]
+Text = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_encodable)]
+Id = Annotated[
+    str,
+    BeforeValidator(_whole_number_as_text),
+    Field(min_length=1, max_length=512),
+    AfterValidator(_encodable),
+]
+Number = Annotated[float | None, AfterValidator(_finite)]
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: str = str(SCHEMA_MAJOR)
+    schema_version: Text = str(SCHEMA_MAJOR)
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _version_or_default(cls, value: Any) -> Any:
+        return str(SCHEMA_MAJOR) if value is None else value
 
     @field_validator("schema_version")
     @classmethod
@@ -63,9 +126,14 @@ class InteractionRecord(_Record):
     user_id: Id
     item_id: Id
     event_timestamp: TimestampUs
-    event_id: str | None = None
-    event_type: str = c.DEFAULT_EVENT_TYPE
-    value: float | None = None
+    event_id: Annotated[Id | None, BeforeValidator(_blank_is_none)] = None
+    event_type: Text = c.DEFAULT_EVENT_TYPE
+    value: Number = None
+
+    @field_validator(c.EVENT_TYPE, mode="before")
+    @classmethod
+    def _type_or_default(cls, value: Any) -> Any:
+        return c.DEFAULT_EVENT_TYPE if _blank_is_none(value) is None else value
 
     @property
     def identified(self) -> str:
@@ -79,19 +147,21 @@ class ItemRecord(_Record):
     """An item's text and attributes; the last one appended per item is in force."""
 
     item_id: Id
-    title: Annotated[str, Field(min_length=1)]
-    category: str | None = None
-    brand: str | None = None
-    price: float | None = None
-    keywords: str | None = None
-    attributes: str | None = None
-    description: str | None = None
+    title: Annotated[Text, Field(min_length=1)]
+    category: Text | None = None
+    brand: Text | None = None
+    price: Number = None
+    keywords: Text | None = None
+    attributes: Text | None = None
+    description: Text | None = None
     updated_at: TimestampUs | None = None
 
     @field_validator(c.CATEGORY, c.KEYWORDS, c.ATTRIBUTES, mode="before")
     @classmethod
     def _joined(cls, value: Any) -> Any:
-        return ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
+        if isinstance(value, list | tuple):
+            return ", ".join(str(part) for part in value if part is not None)
+        return value
 
 
 class RefreshKind(StrEnum):
@@ -110,9 +180,9 @@ class ExposureRecord(_Record):
     """A user was shown what an arm of an experiment ranked."""
 
     user_id: Id
-    experiment: str
-    arm: str
-    ranker: str
+    experiment: Text
+    arm: Text
+    ranker: Text
     event_timestamp: TimestampUs
 
 

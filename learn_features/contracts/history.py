@@ -1,5 +1,6 @@
 """The rule that says what enters a user's history, and one entry of it."""
 
+import math
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,4 +39,6 @@ class HistoryRule(BaseModel):
         """Whether an interaction of this type and value enters a history."""
         if self.event_types is not None and event_type not in self.event_types:
             return False
-        return self.min_value is None or (value is not None and value >= self.min_value)
+        return self.min_value is None or (
+            value is not None and math.isfinite(value) and value >= self.min_value
+        )

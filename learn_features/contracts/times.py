@@ -17,6 +17,9 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 
 FUTURE_TOLERANCE_US = 300_000_000
 
+EARLIEST_PLAUSIBLE_US = 10**14
+"""Whole numbers below this (March 1973 in µs) are seconds or milliseconds, not microseconds."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

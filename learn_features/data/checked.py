@@ -12,8 +12,6 @@ MAX_ID_LENGTH = 512
 SHOWN_ROWS = 5
 UTC_US = pl.Datetime("us", "UTC")
 
-_EARLIEST_PLAUSIBLE_US = 10**14
-"""Whole numbers below this (March 1973 in µs) are seconds or milliseconds, not microseconds."""
 _ZONE = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 
 
@@ -154,7 +152,7 @@ class CheckedTable:
                 )
             return raw.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
         if raw.dtype.is_integer():
-            small = (raw.abs() < _EARLIEST_PLAUSIBLE_US).fill_null(False)
+            small = (raw.abs() < times.EARLIEST_PLAUSIBLE_US).fill_null(False)
             advice = "whole numbers are microseconds since 1970; these look like seconds or milliseconds"
             self.refuse(name, small, "lie before 1974", advice)
             return raw.cast(pl.Int64).cast(UTC_US)

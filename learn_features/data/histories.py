@@ -26,7 +26,9 @@ def counting(interactions: pl.DataFrame, rule: HistoryRule) -> pl.DataFrame:
     if rule.event_types is not None:
         wanted &= pl.col(c.EVENT_TYPE).is_in(list(rule.event_types))
     if rule.min_value is not None:
-        wanted &= (pl.col(c.VALUE) >= rule.min_value).fill_null(False)
+        value = pl.col(c.VALUE)
+        # polars sorts NaN above every number
+        wanted &= (value.is_finite() & (value >= rule.min_value)).fill_null(False)
     return interactions.filter(wanted)
 
 

@@ -13,8 +13,6 @@ from learn_features.streaming.records import Event, InteractionEvent, ItemEvent,
 
 M = TypeVar("M", bound=BaseModel)
 
-_EARLIEST_US = -62_135_596_800_000_000  # year 1; earlier does not fit a timestamp
-
 
 def decode(record: Record, fields: Mapping[str, Mapping[str, str]]) -> Event:
     """The event of a record of `items`, `interactions` or `user_refresh`.
@@ -28,7 +26,7 @@ def decode(record: Record, fields: Mapping[str, Mapping[str, str]]) -> Event:
         return _item(record, mapping)
     if topic == names.TOPIC_INTERACTIONS:
         interaction = _parsed(InteractionRecord, record, mapping)
-        _check_time("event_timestamp", interaction.event_timestamp, record)
+        _check_time(interaction.event_timestamp, record)
         return InteractionEvent(interaction, record.append_us)
     return RefreshEvent(_parsed(UserRefreshRecord, record, mapping), record.append_us)
 
@@ -45,8 +43,6 @@ def _item(record: Record, mapping: Mapping[str, str]) -> ItemEvent:
     item = _parsed(ItemRecord, record, mapping)
     if key is not None and key != item.item_id:
         raise BadRecord(f"the key is {key[:80]!r}, but item_id is {item.item_id[:80]!r}")
-    if item.updated_at is not None:
-        _check_time("updated_at", item.updated_at, record)
     return ItemEvent(item.item_id, item, record.append_us, record.offset)
 
 
@@ -63,6 +59,8 @@ def _parsed(model: type[M], record: Record, mapping: Mapping[str, str]) -> M:
         return model.model_validate(_renamed(body, mapping))
     except ValidationError as error:
         raise BadRecord("; ".join(_problem(e["loc"], e["msg"], mapping) for e in error.errors())) from None
+    except ArithmeticError as error:
+        raise BadRecord(f"a number is out of range: {error}") from None
 
 
 def _renamed(body: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
@@ -78,12 +76,11 @@ def _problem(location: tuple[int | str, ...], message: str, mapping: Mapping[str
     return f"{mapping.get(field, field)}: {message}"
 
 
-def _check_time(field: str, time_us: int, record: Record) -> None:
-    if time_us < _EARLIEST_US:
-        raise BadRecord(f"{field}: {time_us} µs is before the year 1")
-    if field == columns.EVENT_TIMESTAMP and events.too_far_ahead(time_us, record.append_us):
+def _check_time(time_us: int, record: Record) -> None:
+    if events.too_far_ahead(time_us, record.append_us):
         ahead = (time_us - record.append_us) / 1e6
         limit = times.FUTURE_TOLERANCE_US / 1e6
         raise BadRecord(
-            f"{field}: {ahead:.0f} s ahead of the time it was appended; {limit:.0f} s are allowed"
+            f"{columns.EVENT_TIMESTAMP}: {ahead:.0f} s ahead of the time it was appended; "
+            f"{limit:.0f} s are allowed"
         )

@@ -148,5 +148,10 @@ def test_any_text_gives_a_clean_sentence(fields: dict[str, str | None]) -> None:
         assert text.count(sentence) <= 1 + sum((v or "").count(sentence) for v in fields.values())
 
 
+def test_a_character_number_of_any_length_is_no_error() -> None:
+    title = "&#" + "9" * 5000 + ";"
+    assert title in item_texts(pl.DataFrame({"title": [title, "Lamp"]}), PAPER)[0]
+
+
 def test_presets_are_valid() -> None:
     assert {resolve(name) for name in PRESETS} == set(PRESETS.values())

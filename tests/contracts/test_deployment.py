@@ -82,3 +82,9 @@ def test_shares_must_fit() -> None:
         Experiment(arms={"a": "r", "b": "r"}, shares={"a": 0.7, "b": 0.7}, salt="x")
     with pytest.raises(ValueError, match="agree"):
         Experiment(arms={"a": "r"}, shares={"b": 0.7}, salt="x")
+
+
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), 0.0, -0.1])
+def test_a_share_is_a_positive_part_of_all(share: float) -> None:
+    with pytest.raises(ValueError, match="positive and sum"):
+        Experiment(arms={"a": "r"}, shares={"a": share}, salt="s")

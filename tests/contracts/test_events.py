@@ -51,6 +51,13 @@ def test_lists_in_items_become_text() -> None:
     assert ItemRecord(item_id="i", title="t", keywords=["a", "b"]).keywords == "a, b"
 
 
+def test_early_times_survive_the_wire() -> None:
+    record = ItemRecord(item_id="i", title="t", updated_at="1970-01-01T00:00:00Z")
+    assert record.updated_at == 0
+    assert ItemRecord.model_validate_json(record.model_dump_json()) == record
+    assert json.loads(InteractionRecord(**MINIMAL).model_dump_json())["event_timestamp"] == NOON_US
+
+
 def test_items_need_a_title() -> None:
     with pytest.raises(ValidationError):
         ItemRecord(item_id="i", title="")

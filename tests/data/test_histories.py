@@ -16,7 +16,7 @@ EVENTS = st.lists(
         st.sampled_from(["a", "b", "c", "d"]),
         st.sampled_from(["i1", "i2", "i3"]),
         st.sampled_from(["view", "buy", "share"]),
-        st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.5])),
+        st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.5, float("nan"), float("inf")])),
     ),
     max_size=40,
 )

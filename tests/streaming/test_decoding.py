@@ -47,6 +47,16 @@ def test_field_mapping_reads_their_names_and_not_ours():
         ({**CLICK, "event_timestamp": "2023-11-14T22:13:20"}, "event_timestamp.*zone"),
         ({**CLICK, "event_timestamp": 1.5}, "event_timestamp"),
         ({**CLICK, "event_timestamp": -(10**30)}, "before the year 1"),
+        ({**CLICK, "event_timestamp": 10**310}, "after the year 9999"),
+        ({**CLICK, "event_timestamp": 10**4299}, "after the year 9999"),
+        (b'{"user_id": "u", "item_id": "i", "event_timestamp": 1' + b"0" * 4300 + b"}", "not JSON"),
+        ({**CLICK, "event_timestamp": 1_700_000_000}, "seconds"),
+        ({**CLICK, "event_timestamp": 1_700_000_000_000}, "seconds"),
+        ({**CLICK, "event_id": "\ud800"}, "event_id.*surrogates"),
+        ({**CLICK, "event_id": "e" * 513}, "event_id.*512"),
+        ({**CLICK, "event_type": "\ud800"}, "event_type.*surrogates"),
+        ({**CLICK, "schema_version": "\ud800"}, "schema_version.*surrogates"),
+        ({**CLICK, "user_id": True}, "user_id"),
         ({**CLICK, "event_timestamp": APPEND_US + 300_000_001}, "300 s ahead.*300 s are allowed"),
         ({**CLICK, "schema_version": "2.0"}, "schema version 2.0 is not known"),
         ({**CLICK, "value": "much"}, "value"),
@@ -59,6 +69,31 @@ def test_what_cannot_be_used_is_refused_with_the_reason(body, reason):
 
 def test_five_minutes_ahead_is_taken():
     assert decode(record("interactions", {**CLICK, "event_timestamp": APPEND_US + 300_000_000}), {})
+
+
+def test_what_tables_take_is_taken():
+    body = {"user_id": 7, "item_id": 8, "event_timestamp": APPEND_US, "event_id": " ", "event_type": None}
+    event = decode(record("interactions", {**body, "schema_version": 1}), {}).record
+    assert (event.user_id, event.item_id, event.event_id, event.event_type) == ("7", "8", None, "interaction")
+    item = decode(record("items", {"item_id": 8, "title": 1984, "keywords": ["a", None]}, b"8"), {}).record
+    assert (item.item_id, item.title, item.keywords) == ("8", "1984", "a")
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b'"nan"'])
+def test_numbers_that_are_not_finite_are_none(value):
+    raw = json.dumps(CLICK).encode()[:-1] + b', "value": ' + value + b"}"
+    assert decode(record("interactions", raw), {}).record.value is None
+
+
+@pytest.mark.parametrize("field", ["title", "category", "brand", "keywords", "attributes", "description"])
+def test_half_a_character_in_an_item_is_refused(field):
+    with pytest.raises(BadRecord, match=f"{field}.*surrogates"):
+        decode(record("items", {"item_id": "k", "title": "x", field: "\ud800"}), {})
+
+
+def test_a_price_out_of_range_is_refused():
+    with pytest.raises(BadRecord, match="price"):
+        decode(record("items", {"item_id": "k", "title": "x", "price": 10**4000}), {})
 
 
 def test_item_and_its_deletion():
