@@ -71,8 +71,10 @@ class Consumer:
             self.kill()
 
     def finish(self) -> None:
-        """Let it read everything, then end it in good order."""
+        """Let it read everything, then end it in good order: not before it is at work."""
+        seen = self._log.stat().st_size if self._log.exists() else 0
         self.start()
+        wait_for(lambda: b": reading " in self._log.read_bytes()[seen:], START_SECONDS, self._tail())
         wait_for(lambda: self._world.caught_up(self._topics), START_SECONDS, self._tail())
         self._process.terminate()
         assert self._process.wait(60) == 0, self._tail()
