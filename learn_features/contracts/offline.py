@@ -1,6 +1,7 @@
 """Schemas of the offline log: append-only Parquet data sets, one folder each.
 
-Appends may repeat after a crash; readers drop duplicates by `event_id`, or by (entity, `as_of`).
+Appends may repeat after a crash; readers drop duplicates: events by all but `as_of`, other rows by
+(entity, `as_of`).
 Files are written whole and renamed; the first file by name is typed and empty, because DuckDB takes
 the columns from it and refuses a pattern that matches no file.
 """

@@ -8,7 +8,7 @@ from learn_features.config import Config
 from learn_features.contracts import columns as c
 from learn_features.contracts import offline, times
 from learn_features.data.tables import Dataset
-from learn_features.features.offline_log import OfflineLog
+from learn_features.features.offline_log import EVENT_IDENTITY, OfflineLog
 
 
 class ImportReport(NamedTuple):
@@ -19,7 +19,7 @@ class ImportReport(NamedTuple):
 
 
 def import_dataset(config: Config, dataset: Dataset) -> ImportReport:
-    """Append what the log does not have: events by `event_id`, items by (item, `as_of`).
+    """Append what the log does not have: events (all columns count), items by (item, `as_of`).
 
     `as_of` is the event time for interactions, and `updated_at`, else the base date, for items.
     """
@@ -27,7 +27,7 @@ def import_dataset(config: Config, dataset: Dataset) -> ImportReport:
     for name in (offline.INTERACTIONS, offline.ITEMS, offline.FORGOTTEN):
         log.ensure(name)
     events = dataset.interactions.with_columns(pl.col(c.EVENT_TIMESTAMP).alias(c.AS_OF))
-    events = events.join(log.interactions().select(c.EVENT_ID), on=c.EVENT_ID, how="anti")
+    events = events.join(log.interactions(), on=EVENT_IDENTITY, how="anti", nulls_equal=True)
     base = pl.lit(times.BASE_DATE).cast(pl.Datetime("us", "UTC"))
     items = dataset.items.with_columns(
         pl.lit(False).alias(c.DELETED), pl.col(c.UPDATED_AT).fill_null(base).alias(c.AS_OF)

@@ -1,7 +1,7 @@
 """Histories as they stood at given times, from the log: what a backfill embeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -38,6 +38,17 @@ class HistoryStates:
     def __len__(self) -> int:
         return len(self.user_ids)
 
+    def raised(self, before: "HistoryStates", after: "HistoryStates") -> "HistoryStates":
+        """With the `as_of` of `after` wherever a state is the one in `before`; both have the same users."""
+        moved = np.flatnonzero(before.as_of_us != after.as_of_us).tolist()
+        old = {before.user_ids[place]: int(before.as_of_us[place]) for place in moved}
+        new = {before.user_ids[place]: int(after.as_of_us[place]) for place in moved}
+        as_of = [
+            new[user_id] if old.get(user_id) == known else known
+            for user_id, known in zip(self.user_ids, self.as_of_us.tolist(), strict=True)
+        ]
+        return replace(self, as_of_us=np.array(as_of, dtype=np.int64))
+
 
 def states_at(
     interactions: pl.DataFrame, rule: HistoryRule, cutoff_us: int, since_us: int | None
@@ -65,6 +76,8 @@ def states_at(
 def popularity_rows(interactions: pl.DataFrame, cutoffs_us: Sequence[int]) -> pl.DataFrame:
     """item_id, popularity, as_of: events of each item known by each cutoff, where it has new ones."""
     as_of, frames = pl.col(c.AS_OF).to_physical(), []
+    entry = [c.USER_ID, c.EVENT_TIMESTAMP, c.EVENT_ID, c.ITEM_ID]
+    interactions = interactions.sort(c.AS_OF, maintain_order=True).unique(entry, keep="first")
     for place, cutoff in enumerate(cutoffs_us):
         counts = (
             interactions.filter(as_of <= cutoff)

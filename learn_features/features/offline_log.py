@@ -23,6 +23,9 @@ FIXED_SCHEMAS = {
     offline.FORGOTTEN: offline.FORGOTTEN_SCHEMA,
     names.ITEM_POPULARITY_VIEW: offline.ITEM_POPULARITY_SCHEMA,
 }
+EVENT_IDENTITY = [name for name in offline.INTERACTION_SCHEMA.names if name != c.AS_OF]
+"""What makes two rows of `interactions` the same event."""
+
 _VIEW_SCHEMAS = {
     names.USER_EMBEDDING_PREFIX: offline.USER_EMBEDDING_SCHEMA,
     names.ITEM_EMBEDDING_PREFIX: offline.ITEM_EMBEDDING_SCHEMA,
@@ -80,13 +83,14 @@ class OfflineLog:
         return file
 
     def interactions(self) -> pl.DataFrame:
-        """Each event once, as it was known first; events of users who were forgotten later are left out."""
-        events = self._read(offline.INTERACTIONS).sort(c.AS_OF, maintain_order=True)
-        events = events.unique(c.EVENT_ID, keep="first", maintain_order=True)
-        forgotten = self.forgotten().rename({c.AS_OF: "forgotten_at"})
-        events = events.join(forgotten, on=c.USER_ID, how="left", maintain_order="left")
-        kept = pl.col("forgotten_at").is_null() | (pl.col(c.AS_OF) > pl.col("forgotten_at"))
-        return events.filter(kept).drop("forgotten_at")
+        """Each event once, as it was known first; events of users who were forgotten later are left out.
+
+        Events are the same if all but `as_of` is: one sent again with another type or value may count
+        where the first did not, and one `event_id` (of an order) may stand for several items.
+        """
+        events = without_forgotten(self._read(offline.INTERACTIONS), self.forgotten())
+        events = events.sort(c.AS_OF, maintain_order=True)
+        return events.unique(EVENT_IDENTITY, keep="first", maintain_order=True)
 
     def items(self, *, deleted: bool = False) -> pl.DataFrame:
         """Each item as it was known last; deleted ones only if asked for."""
@@ -123,5 +127,23 @@ class OfflineLog:
                 sink.flush()
                 os.fsync(sink.fileno())
             aside.replace(file)
+            _sync(file.parent)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def without_forgotten(events: pl.DataFrame, forgotten: pl.DataFrame) -> pl.DataFrame:
+    """`events` known after their user was last forgotten (`forgotten`: user_id, as_of)."""
+    last = forgotten.rename({c.AS_OF: "forgotten_at"})
+    events = events.join(last, on=c.USER_ID, how="left", maintain_order="left")
+    kept = pl.col("forgotten_at").is_null() | (pl.col(c.AS_OF) > pl.col("forgotten_at"))
+    return events.filter(kept).drop("forgotten_at")
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in `folder` last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -61,6 +61,31 @@ def test_an_event_counts_once_as_it_was_known_first(tmp_path: Path) -> None:
     assert got[c.AS_OF].to_list() == [at(1), at(2)]
 
 
+def test_an_event_is_the_same_only_if_all_of_it_is(tmp_path: Path) -> None:
+    """As in the stream, where a history is a set of whole entries that count."""
+    log = OfflineLog(str(tmp_path))
+    order = [event("ada", item, "order-1", at(1), at(1)) for item in "ab"]
+    viewed = event("bob", "a", "e1", at(1), at(1)) | {c.VALUE: 0.0}
+    append(log, *order, viewed, viewed | {c.VALUE: 1.0, c.AS_OF: at(2)}, order[0] | {c.AS_OF: at(3)})
+    got = log.interactions().select(c.USER_ID, c.ITEM_ID, c.VALUE, c.AS_OF).rows()
+    assert set(got) == {
+        ("ada", "a", None, at(1)),
+        ("ada", "b", None, at(1)),
+        ("bob", "a", 0.0, at(1)),
+        ("bob", "a", 1.0, at(2)),
+    }
+    assert len(got) == 4
+    popular = popularity_rows(log.interactions(), [times.to_us(at(3))]).select(c.ITEM_ID, names.POPULARITY)
+    assert set(popular.rows()) == {("a", 2), ("b", 1)}, "sent again with another value is one interaction"
+
+
+def test_an_event_sent_again_after_its_user_was_forgotten_counts(tmp_path: Path) -> None:
+    log = OfflineLog(str(tmp_path))
+    append(log, *(event("ada", "a", "e1", at(1), at(day)) for day in (1, 3)))
+    log.append(offline.FORGOTTEN, pa.Table.from_pylist([{c.USER_ID: "ada", c.AS_OF: at(2)}]))
+    assert log.interactions()[c.AS_OF].to_list() == [at(3)]
+
+
 def test_whoever_was_forgotten_is_left_out_up_to_that_time(tmp_path: Path) -> None:
     log = OfflineLog(str(tmp_path))
     append(log, *(event(user, "a", f"{user}{day}", at(day), at(day)) for user in "xy" for day in (1, 2, 3)))
