@@ -73,6 +73,9 @@ def _merged(
         if cell is not None and cell.payload == payload and cell.as_of_us == newest:
             continue
         revision = newest if as_of is None else max(newest, online.decode_time(as_of) + 1)
+        if cell is not None and cell.payload != payload:
+            # entries older than the history's vectors leave these behind, too
+            newest = revision
         fields = {
             online.AS_OF_FIELD: online.encode_time(revision),
             view: online.encode_cell(newest, payload, cell.sequence if cell else 0),
