@@ -10,19 +10,23 @@ from learn_features.config import Config
 from learn_features.contracts import columns as c
 from learn_features.contracts import names, online
 from learn_features.contracts.deployment import Space, SpaceState
-from learn_features.contracts.history import HistoryEntry
 from learn_features.errors import DeploymentError
 from learn_features.features.declarations import declare
-from learn_features.features.history_merge import HistoryUpdate, merge_histories
-from learn_features.features.history_states import HistoryStates, cutoffs, popularity_rows, states_at
+from learn_features.features.history_states import cutoffs, popularity_rows, states_at
 from learn_features.features.materialise import materialise
 from learn_features.features.offline_log import OfflineLog
-from learn_features.features.row_store import RowStore
+from learn_features.features.online_histories import (
+    known_online_since,
+    mark_outdated,
+    merge_all,
+    without_forgotten_online,
+)
+from learn_features.features.row_store import CellPut, RowStore
 from learn_features.features.rows import open_row_store
 from learn_features.features.space_embedding import SpaceEmbedding
 from learn_features.release.deployment import DeploymentStore
 
-_HISTORIES_A_MERGE = 2_000
+_KEYS_A_READ = 5_000
 _ROWS_A_FILE = 100_000
 
 Progress = Callable[[int, int], None]
@@ -52,35 +56,40 @@ def backfill(
 
     For each of the last `window_days` days, users with new events get the vector of that day's end,
     "as if the space had existed", with today's texts. Repeating it appends the same rows again, which
-    readers drop, and leaves newer online rows alone. At the end the online store is marked as filled.
+    readers drop, and leaves newer online rows alone. Where the online store knows more than the log, users
+    are made stale for the next sweep. At the end the online store is marked as filled.
     `progress` counts user rows. Raises `DeploymentError` for a space that is unknown or retired.
     """
     started = time.monotonic()
     space = embedded_space(config, space_id)
     store = declare(config)
     log, rows = OfflineLog(config.offline), open_row_store(config)
-    interactions = log.interactions()
-    embedding = SpaceEmbedding(config, space, log.items(deleted=True))
-    item_rows = embedding.item_rows()
-    log.append(names.item_embedding_view(space_id), item_rows)
-
-    newest = int(interactions[c.AS_OF].to_physical().max() or 0)  # type: ignore[arg-type]
-    looks = cutoffs(newest, window_days)
-    popularity = popularity_rows(interactions, looks)
-    log.append(names.ITEM_POPULARITY_VIEW, popularity.to_arrow())
-
-    users = histories = 0
-    view = names.user_embedding_view(space_id)
-    # oldest first: where two days' states have one as_of, the later one is appended last and counts
-    for cutoff, since in reversed(list(zip(looks, [*looks[1:], None], strict=True))):
-        states = states_at(interactions, space.history, cutoff, since)
-        for table in _gathered(embedding.user_rows(states, progress)):
-            log.append(view, table)
-            users += table.num_rows
     try:
+        # the log first: whoever is forgotten meanwhile is newer than all of it
+        interactions = without_forgotten_online(rows, log.interactions())
+        embedding = SpaceEmbedding(config, space, log.items(deleted=True))
+        renew_overlay(rows, space.encoder.id, embedding)
+        item_rows = embedding.item_rows()
+        log.append(names.item_embedding_view(space_id), item_rows)
+
+        newest = int(interactions[c.AS_OF].to_physical().max() or 0)  # type: ignore[arg-type]
+        looks = cutoffs(newest, window_days)
+        popularity = popularity_rows(interactions, looks)
+        log.append(names.ITEM_POPULARITY_VIEW, popularity.to_arrow())
+
         current = states_at(interactions, space.history, newest, None)
         histories = merge_all(rows, space, current)
+        since_online = known_online_since(rows, space.history, current)
+        users = 0
+        view = names.user_embedding_view(space_id)
+        # oldest first: where two days' states have one as_of, the later one is appended last and counts
+        for cutoff, since in reversed(list(zip(looks, [*looks[1:], None], strict=True))):
+            states = states_at(interactions, space.history, cutoff, since).raised(current, since_online)
+            for table in _gathered(embedding.user_rows(states, progress)):
+                log.append(view, table)
+                users += table.num_rows
         materialised = materialise(config, store, space_views(space_id))
+        mark_outdated(rows, space_id, space, current, embedding.item_as_of)
         mark_filled(rows)
     finally:
         rows.close()
@@ -128,21 +137,24 @@ def space_views(space_id: str) -> list[str]:
     ]
 
 
-def merge_all(rows: RowStore, space: Space, states: HistoryStates) -> int:
-    """Merge histories into the online rows, as Feast's write to the history view does; rows changed."""
-    entries = list(map(HistoryEntry._make, states.entries.rows()))
-    bounds, changed = states.offsets.tolist(), 0
-    as_of = states.as_of_us.tolist()
-    for first in range(0, len(states), _HISTORIES_A_MERGE):
-        some = range(first, min(first + _HISTORIES_A_MERGE, len(states)))
-        updates = {
-            online.entity_key(c.USER_ID, states.user_ids[place]): HistoryUpdate(
-                entries[bounds[place] : bounds[place + 1]], as_of[place]
-            )
-            for place in some
-        }
-        changed += merge_histories(rows, space.history, updates)
-    return changed
+def renew_overlay(rows: RowStore, encoder_id: str, embedding: SpaceEmbedding) -> int:
+    """Bring the content vectors that came by stream up to the log's, which may be newer; how many.
+
+    Items without such a cell are read from the shards.
+    """
+    view, ids, renewed = names.item_content_view(encoder_id), embedding.item_ids, 0
+    for first in range(0, len(ids), _KEYS_A_READ):
+        some = ids[first : first + _KEYS_A_READ]
+        keys = [online.entity_key(c.ITEM_ID, item_id) for item_id in some]
+        puts = []
+        for key, item_id, [raw] in zip(keys, some, rows.read_fields(keys, [view]), strict=True):
+            as_of = embedding.item_as_of[item_id]
+            if raw is not None and online.decode_cell(raw).as_of_us < as_of:
+                vector = embedding.content(item_id)
+                payload = online.TOMBSTONE if vector is None else online.encode_vector(vector)
+                puts.append(CellPut(key, {view: online.encode_cell(as_of, payload)}))
+        renewed += sum(rows.put_newer(puts))
+    return renewed
 
 
 def mark_filled(rows: RowStore) -> None:

@@ -1,6 +1,7 @@
 """One space's towers over the catalogue and over histories, as rows of the offline log."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -47,6 +48,21 @@ class SpaceEmbedding:
         self._content_row = np.full(items.height, -1, np.int64)
         self._content_row[np.flatnonzero(~items[c.DELETED].to_numpy())] = np.arange(live.height)
         self._content: NDArray[np.float16] = load_content(config, live)
+
+    @property
+    def item_ids(self) -> list[str]:
+        return self._known.ids
+
+    @cached_property
+    def item_as_of(self) -> dict[str, int]:
+        """When each item was known, in µs."""
+        return dict(zip(self._known.ids, self._item_as_of.tolist(), strict=True))
+
+    def content(self, item_id: str) -> NDArray[np.float32] | None:
+        """The item's content vector (C,); None: it was deleted."""
+        [place] = self._known.encode([item_id])
+        row = self._content_row[place]
+        return None if row < 0 else self._content[row].astype(np.float32)
 
     def item_rows(self) -> pa.Table:
         """A row for each item: its vector, or null for a deleted one, since its own `as_of`."""

@@ -16,10 +16,11 @@ _USERS_A_BATCH = 1_000
 
 
 def stale_users(config: Config, space_id: str) -> Iterator[str]:
-    """Ids of users whose vector in the space is missing, or older than their history or an item in it.
+    """Ids of users whose vector in the space is missing, behind their history or an item in it.
 
-    A user without any item that has a vector cannot have one and is not stale. Reads the online store
-    only, a batch at a time. Raises `DeploymentError` for an unknown space.
+    Behind: older, or made of fewer of the history's items than have a vector now. A user without any
+    item that has a vector cannot have one and is not stale. Reads the online store only, a batch at a
+    time. Raises `DeploymentError` for an unknown space.
     """
     space = DeploymentStore(config.deployment).read().spaces.get(space_id)
     if space is None:
@@ -47,16 +48,28 @@ def stale_keys(rows: RowStore, space_id: str, space: Space, keys: Sequence[bytes
     item_ids = list({item for *_, items in histories for item in items})
     cells = _item_cells(rows, space_id, item_ids)
     stale = []
-    for key, history_cell, raw_vector, items in histories:
+    for key, history_cell, stored, items in histories:
         known = [cells[item] for item in items if item in cells]
-        if raw_vector is None:
-            if any(embedded for _, embedded in known):
+        embedded = sum(has_vector for _, has_vector in known)
+        if stored is None:
+            if embedded:
                 stale.append(key)
             continue
+        made = online.decode_cell(stored)
         newest = max([history_cell.as_of_us, *(as_of for as_of, _ in known)])
-        if online.decode_cell(raw_vector).as_of_us < newest:
+        if made.as_of_us < newest or _too_few(made, embedded):
             stale.append(key)
     return stale
+
+
+def _too_few(vector: online.Cell, embedded: int) -> bool:
+    """Whether a vector was made without an item that has a vector now.
+
+    The sequence of a streamed vector says how many entries of the history were embedded; 0: not recorded.
+    """
+    if vector.payload == online.TOMBSTONE:
+        return embedded > 0
+    return 0 < vector.sequence < embedded
 
 
 def _item_cells(rows: RowStore, space_id: str, item_ids: list[str]) -> dict[str, tuple[int, bool]]:
