@@ -5,6 +5,7 @@ The client sends commands again when a connection breaks. Every script may there
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     pass
 
 _SCAN_PAGE = 1000
+_REFUSES_NOW = re.compile(r"\b(MISCONF|NOREPLICAS|MASTERDOWN|READONLY|OOM|LOADING|BUSY)\b")
+"""Codes of answers that pass: the server is there, but takes no commands. In scripts they stand within."""
 
 _REPLACE = """
 local key, sets = KEYS[1], tonumber(ARGV[2])
@@ -202,6 +205,13 @@ class RedisRowStore:
             problems.TryAgainError,
             problems.ClusterDownError,
         ) as error:
-            raise StoreUnavailable(
-                f"online store Redis at {self._shown}: {error}; check that it runs and accepts writes"
-            ) from error
+            raise self._unavailable(error) from error
+        except problems.ResponseError as error:
+            if _REFUSES_NOW.search(str(error)) is None:
+                raise
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"online store Redis at {self._shown}: {error}; check that it runs and accepts writes"
+        )

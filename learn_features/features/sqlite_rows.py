@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from learn_features.contracts import online
 from learn_features.errors import StoreUnavailable
@@ -26,12 +26,22 @@ _BUSY_PAUSE_SECONDS = 0.005
 T = TypeVar("T")
 
 
+class _Opened(NamedTuple):
+    """A connection, and whose it is: of which process and thread, on which file (device, inode)."""
+
+    connection: sqlite3.Connection
+    process: int
+    thread: threading.Thread
+    file: tuple[int, int] | None
+
+
 class SqliteRowStore:
     """Rows in the file `path`, which is created with its folder; see `row_store.RowStore`.
 
-    Write-ahead log, one connection a thread, one `BEGIN IMMEDIATE` transaction a batch. `synchronous`
-    is NORMAL: a power cut may lose the last transactions, rows and checkpoint together, which a
-    consumer sees from the checkpoint; it never tears one.
+    Write-ahead log, one connection a thread (opened again where the file was replaced), one
+    `BEGIN IMMEDIATE` transaction a batch. `synchronous` is NORMAL: a power cut may lose the last
+    transactions, rows and checkpoint together, which a consumer sees from the checkpoint; it never
+    tears one.
     """
 
     def __init__(self, path: str | Path, busy_seconds: float = 30.0) -> None:
@@ -39,7 +49,7 @@ class SqliteRowStore:
         self._busy_ms = int(busy_seconds * 1000)
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[_Opened] = []
 
     def read_rows(self, keys: Sequence[bytes]) -> list[dict[str, bytes]]:
         found: dict[bytes, dict[str, bytes]] = {key: {} for key in keys}
@@ -87,8 +97,9 @@ class SqliteRowStore:
 
     def close(self) -> None:
         with self._lock:
-            for connection in self._open:
-                connection.close()
+            for opened in self._open:
+                if opened.process == os.getpid():  # SQLite: a connection may not be used across a fork
+                    opened.connection.close()
             self._open.clear()
             self._local = threading.local()
 
@@ -127,9 +138,9 @@ class SqliteRowStore:
             ) from error
 
     def _connection(self) -> sqlite3.Connection:
-        known = getattr(self._local, "connection", None)
-        if known is not None and self._local.pid == os.getpid():
-            return known  # type: ignore[no-any-return]
+        known: _Opened | None = getattr(self._local, "opened", None)
+        if known is not None and known.process == os.getpid() and known.file == _identity(self.path):
+            return known.connection
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self.path, timeout=self._busy_ms / 1000, isolation_level=None, check_same_thread=False
@@ -137,10 +148,29 @@ class SqliteRowStore:
         _write_ahead(connection, time.monotonic() + self._busy_ms / 1000)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(_SCHEMA)
+        opened = _Opened(connection, os.getpid(), threading.current_thread(), _identity(self.path))
         with self._lock:
-            self._open.append(connection)
-        self._local.connection, self._local.pid = connection, os.getpid()
+            done = [one for one in self._open if _is_done(one, known)]
+            self._open = [*(one for one in self._open if one not in done), opened]
+        for one in done:
+            one.connection.close()
+        self._local.opened = opened
         return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path`: another one after a restore; None: none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_done(opened: _Opened, replaced: _Opened | None) -> bool:
+    """Whether nobody uses a connection of this process any more."""
+    mine = opened.process == os.getpid()
+    return mine and (opened is replaced or not opened.thread.is_alive())
 
 
 def _write_ahead(connection: sqlite3.Connection, deadline: float) -> None:

@@ -1,11 +1,13 @@
 """One suite over every row store: what `features.row_store.RowStore` promises."""
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from learn_features.contracts.online import (
     decode_time,
@@ -192,6 +194,55 @@ def test_no_update_of_several_writers_is_lost(opener: Opener) -> None:
     [row] = opener().read_rows([ADA])
     assert row["count"] == b"200"
     assert conflicts > 0, "the writers never met: the test proves nothing"
+
+
+def test_a_replaced_file_is_opened_again(tmp_path: Path) -> None:
+    """A restore, or a file deleted by hand, under a running process."""
+    path, other = tmp_path / "o.db", tmp_path / "backup.db"
+    for place, value in ((path, b"now"), (other, b"restored")):
+        with contextlib.closing(SqliteRowStore(place)) as store:
+            store.replace_rows([write(None, 5, a=value)])
+    store = SqliteRowStore(path)
+    assert store.read_fields([ADA], ["a"]) == [[b"now"]]
+    other.replace(path)
+    assert store.read_fields([ADA], ["a"]) == [[b"restored"]]
+    for file in tmp_path.glob("o.db*"):
+        file.unlink()
+    assert store.read_rows([ADA]) == [{}]
+    assert store.replace_rows([write(None, 6, a=b"new")]) == [True]
+    with contextlib.closing(SqliteRowStore(path)) as another:
+        assert another.read_fields([ADA], ["a"]) == [[b"new"]]
+    store.close()
+
+
+def test_connections_of_threads_that_ended_are_closed(tmp_path: Path) -> None:
+    store = SqliteRowStore(tmp_path / "o.db")
+    for _ in range(20):
+        thread = threading.Thread(target=store.read_rows, args=([ADA],))
+        thread.start()
+        thread.join()
+    store.read_rows([ADA])
+    descriptors = [link.resolve() for link in list(Path("/proc/self/fd").iterdir()) if link.is_symlink()]
+    store.close()
+    assert descriptors.count(store.path.resolve()) <= 2, "SQLite keeps one for the next connection"
+
+
+@pytest.mark.parametrize(
+    ("setting", "refusing", "code"),
+    [("min-replicas-to-write", "1", "NOREPLICAS"), ("maxmemory", "1", "OOM")],
+)
+def test_a_redis_that_takes_no_writes_is_unavailable(
+    redis_url: str, setting: str, refusing: str, code: str
+) -> None:
+    store, client = RedisRowStore(redis_url, uuid.uuid4().hex), redis.Redis.from_url(redis_url)
+    client.config_set(setting, refusing)
+    try:
+        with pytest.raises(StoreUnavailable, match=code):
+            store.replace_rows([write(None, 5, a=b"x")])
+    finally:
+        client.config_set(setting, "0")
+    assert store.replace_rows([write(None, 5, a=b"x")]) == [True]
+    client.close()
 
 
 def test_a_store_out_of_reach_says_so(tmp_path: Path) -> None:
