@@ -25,7 +25,7 @@ def expected_seconds(step: str, size: Size) -> float:
     repetitions = 0.6 if size.quick else 1.0
     return {
         "data": 1 + 0.7 * interactions,
-        "train": 20 + 105 * size.characters / 1e6 + items + 7 * interactions,
+        "train": 25 + 75 * size.characters / 1e6 + items + 7 * interactions,
         "serve": 8 + 0.8 * items + 0.5 * users,
         "stream": 28 * repetitions,
         "rollout": 20 + 12 * repetitions + 1.5 * interactions,
