@@ -6,19 +6,21 @@ environment only and are masked where shown. Relative paths start from the folde
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from learn_features.contracts import names
+from learn_features.contracts import events, names
 from learn_features.contracts.history import HistoryRule
 from learn_features.errors import ConfigError
 
 CONFIG_VARIABLE = "LEARN_CONFIG"
 ENVIRONMENT_PREFIX = "LEARN_"
 DEFAULT_FILE = "learn.yaml"
+_TLS_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 
 
 class _Section(BaseModel):
@@ -93,11 +95,37 @@ class KafkaConfig(_Section):
             raise ValueError(f"SASL credentials are given, but security_protocol is {self.security_protocol}")
         return self
 
+    @model_validator(mode="after")
+    def _tls_is_in_force(self) -> "KafkaConfig":
+        given = [name for name in _TLS_FILES if getattr(self, name) is not None]
+        if given and not self.security_protocol.endswith("SSL"):
+            raise ValueError(
+                f"{', '.join(given)} given, but security_protocol is {self.security_protocol}, which does "
+                "not encrypt; set SSL or SASL_SSL"
+            )
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile is given without ssl_certfile")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "KafkaConfig":
+        for section, mapping in (("topics", self.topics), ("fields", self.fields)):
+            _refuse_unknown(section, mapping, events.RECORDS)
+        for topic, mapping in self.fields.items():
+            _refuse_unknown(f"fields.{topic}", mapping, events.RECORDS[topic].model_fields)
+        return self
+
     def topic(self, contract_name: str) -> str:
         return self.topics.get(contract_name, contract_name)
 
     def dead_letter_topic(self, contract_name: str) -> str:
         return names.dead_letter_topic(self.topic(contract_name))
+
+
+def _refuse_unknown(section: str, mapping: Mapping[str, object], known: Iterable[str]) -> None:
+    unknown = sorted(set(mapping) - set(known))
+    if unknown:
+        raise ValueError(f"{section} names {unknown}; known are {sorted(known)}")
 
 
 class AirflowConfig(_Section):
@@ -205,4 +233,11 @@ def _merge_environment(values: dict[str, Any]) -> None:
 
 def _absolute(config: Config, folder: Path) -> Config:
     state = config.state if "://" in config.state else str(folder / config.state)
-    return config.model_copy(update={"state": state, "feature_store": folder / config.feature_store})
+    files = {name: folder / path for name in _TLS_FILES if (path := getattr(config.kafka, name)) is not None}
+    return config.model_copy(
+        update={
+            "state": state,
+            "feature_store": folder / config.feature_store,
+            "kafka": config.kafka.model_copy(update=files),
+        }
+    )

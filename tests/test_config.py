@@ -52,6 +52,11 @@ def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         ("kafka:\n  sasl_password: x\n", "LEARN_KAFKA__SASL_PASSWORD"),
         ("kafka:\n  security_protocol: SASL_SSL\n", "SASL needs"),
         ("kafka:\n  sasl_username: x\n", "security_protocol is PLAINTEXT"),
+        ("kafka:\n  ssl_cafile: ca.pem\n", "ssl_cafile given, but security_protocol is PLAINTEXT"),
+        ("kafka:\n  security_protocol: SSL\n  ssl_keyfile: k\n", "without ssl_certfile"),
+        ("kafka:\n  topics: {clicks: x}\n", "topics names .*clicks"),
+        ("kafka:\n  fields: {clicks: {}}\n", "fields names .*clicks"),
+        ("kafka:\n  fields: {items: {sku: x}}\n", r"fields\.items names .*sku.*item_id"),
     ],
 )
 def test_wrong_settings_name_file_and_key(tmp_path: Path, text: str, message: str) -> None:
@@ -59,6 +64,12 @@ def test_wrong_settings_name_file_and_key(tmp_path: Path, text: str, message: st
     with pytest.raises(ConfigError, match=message) as raised:
         config.load(path)
     assert str(path) in str(raised.value)
+
+
+def test_certificates_start_from_the_files_folder(tmp_path: Path) -> None:
+    text = "kafka:\n  security_protocol: SSL\n  ssl_cafile: tls/ca.pem\n  ssl_certfile: /etc/tls/own.pem\n"
+    kafka = config.load(_file(tmp_path, text)).kafka
+    assert (kafka.ssl_cafile, kafka.ssl_certfile) == (tmp_path / "tls/ca.pem", Path("/etc/tls/own.pem"))
 
 
 def test_unknown_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from learn_features.contracts import columns as c
-from learn_features.contracts import identity, times
+from learn_features.contracts import identity, names, times
 
 SCHEMA_MAJOR = 1
 
@@ -184,6 +184,15 @@ class ExposureRecord(_Record):
     arm: Text
     ranker: Text
     event_timestamp: TimestampUs
+
+
+RECORDS: Mapping[str, type[BaseModel]] = {
+    names.TOPIC_ITEMS: ItemRecord,
+    names.TOPIC_INTERACTIONS: InteractionRecord,
+    names.TOPIC_USER_REFRESH: UserRefreshRecord,
+    names.TOPIC_EXPOSURES: ExposureRecord,
+}
+"""Contract topic → what its records are."""
 
 
 def too_far_ahead(event_timestamp_us: int, append_time_us: int) -> bool:

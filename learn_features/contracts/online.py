@@ -5,7 +5,8 @@ A **row** is one entity: a Redis hash, or all SQLite rows with one key. Its fiel
   `forgotten_at`     8 bytes, user rows only: whatever was appended before is not taken in
   `<feature view>`   a cell: 8 bytes as_of + 8 bytes sequence + payload
 Numbers are unsigned big-endian; times are µs since the epoch + 2^63, so that bytes compare as times.
-The sequence (a record's offset; 0 from files) orders records appended in the same millisecond.
+The sequence (a record's offset; 0 from files) orders records appended in the same millisecond. Of a user
+vector it says how many entries of the history were embedded; 0 from files: not recorded.
 Payloads: vectors are float32 little-endian; histories are msgpack of three parallel lists; views of
 other teams are Feast values (see features.feast_cells). An empty payload is a tombstone.
 

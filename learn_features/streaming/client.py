@@ -54,6 +54,11 @@ def translated(config: KafkaConfig) -> Iterator[None]:
         raise ConfigError(
             f"Kafka at {config.bootstrap_servers} refuses: {_text(error)}; check the rights and credentials"
         ) from error
+    except problems.UnsupportedCodecError as error:
+        raise ConfigError(
+            f"Kafka at {config.bootstrap_servers} has records that cannot be unpacked: {_text(error)}; "
+            "install the extra `stream` (lz4, python-snappy, zstandard)"
+        ) from error
     except (problems.KafkaError, OSError) as error:
         raise StoreUnavailable(
             f"Kafka at {config.bootstrap_servers}: {_text(error)}; check that it runs and can be reached"

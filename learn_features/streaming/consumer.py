@@ -87,7 +87,7 @@ def _run(config: Config, stop: threading.Event, instance: str, make: MakeHandler
         producer = Producer(config)
         stack.callback(producer.close)
         loop = StreamLoop(
-            Partitions(config.kafka, handler.role, handler.topics, instance),
+            Partitions(config.kafka, handler.role, handler.topics, instance, handler.max_batch),
             handler,
             store,
             spaces,

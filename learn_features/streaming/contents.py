@@ -1,7 +1,6 @@
 """Content vectors of items in a stream: cells of the online store first, then the shards."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,43 +12,38 @@ from learn_features.contracts import columns as c
 from learn_features.contracts import names, online
 from learn_features.features.row_store import RowStore
 
-CACHE_SECONDS = 60.0
-_ABSENT_SECONDS = 1.0
-"""Absence is forgotten sooner: a new item is looked up right after it was uploaded."""
-_CACHE_ITEMS = 200_000
+_RELOAD_SECONDS = 0.0
+"""Shards are listed for every batch: a refresh that follows a change of text must not embed the old one."""
 
 
 class StreamedContents:
-    """The overlay: content vectors of one encoder that came in by stream, from `item_content__<encoder>`."""
+    """The overlay: content vectors of one encoder that came in by stream, from `item_content__<encoder>`.
 
-    def __init__(self, store: RowStore, encoder_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+    Nothing is kept from batch to batch: a vector's `as_of` promises that it used what was there by then.
+    """
+
+    def __init__(self, store: RowStore, encoder_id: str) -> None:
         self._store = store
         self._field = names.item_content_view(encoder_id)
-        self._clock = clock
-        self._cells: dict[str, tuple[float, online.Cell | None]] = {}
+        self._cells: dict[str, online.Cell] = {}
 
     def __call__(self, item_ids: Sequence[str]) -> dict[str, NDArray[np.float32] | None]:
         """Vectors (C,) of those of `item_ids` that are there; None: the item was deleted."""
-        now = self._clock()
-        if len(self._cells) > _CACHE_ITEMS:
-            self._cells.clear()
-        wanted = [item for item in dict.fromkeys(item_ids) if self._cells.get(item, (0.0, None))[0] <= now]
-        keys = [online.entity_key(c.ITEM_ID, item) for item in wanted]
-        rows = self._store.read_fields(keys, [self._field]) if keys else []
-        for item, (raw,) in zip(wanted, rows, strict=True):
-            cell = None if raw is None else online.decode_cell(raw)
-            self._cells[item] = (now + (CACHE_SECONDS if cell else _ABSENT_SECONDS), cell)
-        found: dict[str, NDArray[np.float32] | None] = {}
-        for item in item_ids:
-            cell = self._cells[item][1]
-            if cell is not None:
-                deleted = cell.payload == online.TOMBSTONE
-                found[item] = None if deleted else online.decode_vector(cell.payload)
-        return found
+        wanted = list(dict.fromkeys(item_ids))
+        rows = self._store.read_fields([online.entity_key(c.ITEM_ID, item) for item in wanted], [self._field])
+        self._cells = {
+            item: online.decode_cell(raw)
+            for item, (raw,) in zip(wanted, rows, strict=True)
+            if raw is not None
+        }
+        return {
+            item: None if cell.payload == online.TOMBSTONE else online.decode_vector(cell.payload)
+            for item, cell in self._cells.items()
+        }
 
     def as_of_us(self, item_id: str) -> int | None:
-        """When the item was appended, if it came by stream and was asked for just now."""
-        cell = self._cells.get(item_id, (0.0, None))[1]
+        """When the item was appended, if it came by stream and was among those asked for last."""
+        cell = self._cells.get(item_id)
         return None if cell is None else cell.as_of_us
 
 
@@ -76,5 +70,5 @@ class ItemContents:
         if encoder_id not in self._lookups:
             overlay = StreamedContents(self._store, encoder_id)
             shards = ContentStore(self._config.content, encoder_id)
-            self._lookups[encoder_id] = (ContentLookup(shards, overlay, CACHE_SECONDS), overlay)
+            self._lookups[encoder_id] = (ContentLookup(shards, overlay, _RELOAD_SECONDS), overlay)
         return self._lookups[encoder_id]

@@ -1,7 +1,8 @@
 """Records that cannot be used: kept, with reason and origin, in `<topic>.dlq`.
 
 Key and value stay as they came, so that a mended record can be sent again; reason and origin are
-headers. At least once: after a crash a record may be there twice, so readers take each origin once.
+headers, and so is what could not stay: a key or value too large for a record is cut. At least once:
+after a crash a record may be there twice, so readers take each origin once.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,19 @@ REASON, TOPIC, TOPIC_ID, PARTITION, OFFSET, APPEND_TIME = (
     "offset",
     "append_time_us",
 )
-_REASON_BYTES = 2_000
+CUT, NULL = "cut", "null"
+"""Headers where key or value are not as they came: cut to a size that brokers take; both null."""
+
+_REASON_CHARACTERS = 2_000
+_MOST_KEY_BYTES = 100_000
+_MOST_VALUE_BYTES = 900_000  # with the key and the headers still below the usual 1 MiB a record
+
+
+class _Waiting(NamedTuple):
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
 
 
 class DeadLetter(NamedTuple):
@@ -44,21 +57,45 @@ class DeadLetters:
     def __init__(self, config: Config, producer: Producer) -> None:
         self._config = config.kafka
         self._producer = producer
+        self._waiting: list[_Waiting] = []
+        self._doubtful = False
 
     def add(self, record: Record, reason: str) -> None:
+        """Send `record`; raises `StoreUnavailable` if it has to be added again."""
         headers = {
-            REASON: reason[:_REASON_BYTES],
+            REASON: reason[:_REASON_CHARACTERS],
             TOPIC: record.partition.topic,
             TOPIC_ID: record.partition.topic_id,
             PARTITION: str(record.partition.number),
             OFFSET: str(record.offset),
             APPEND_TIME: str(record.append_us),
         }
+        key, value = record.key, record.value
+        sizes = {"key": (key, _MOST_KEY_BYTES), "value": (value, _MOST_VALUE_BYTES)}
+        cut = [
+            f"{name} of {len(raw)} bytes" for name, (raw, most) in sizes.items() if raw and len(raw) > most
+        ]
+        if cut:
+            headers[CUT] = ", ".join(cut)
+            key = key and key[:_MOST_KEY_BYTES]
+            value = value and value[:_MOST_VALUE_BYTES]
+        if key is None and value is None:
+            headers[NULL] = "key, value"
+            value = b""
         topic = self._config.dead_letter_topic(record.partition.topic)
-        self._producer.raw(topic, record.key, record.value, headers)
+        letter = _Waiting(topic, key, value, headers)
+        self._producer.raw(*letter)
+        self._waiting.append(letter)
 
     def flush(self) -> None:
+        """Wait until all are acknowledged. Raises `StoreUnavailable`, and sends them again next time."""
+        if self._doubtful:
+            for letter in self._waiting:
+                self._producer.raw(*letter)
+        self._doubtful = True
         self._producer.flush()
+        self._doubtful = False
+        self._waiting.clear()
 
 
 def read_dead_letters(config: Config, topic: str) -> Iterator[DeadLetter]:
@@ -107,7 +144,7 @@ def _letter(entry: Any) -> DeadLetter | None:
             int(headers[OFFSET]),
             int(headers[APPEND_TIME]),
             entry.key,
-            entry.value,
+            None if NULL in headers else entry.value,
         )
     except (KeyError, ValueError):
         return None

@@ -32,6 +32,9 @@ class Handler(Protocol):
     role: str
     """Name of its consumer group, after the prefix."""
 
+    max_batch: int | None
+    """Most records at once, so that none takes longer than a member may stay away; None: as set."""
+
     def prepare(self) -> None:
         """Open what the spaces in force need, so that the first event does not wait for it."""
         ...

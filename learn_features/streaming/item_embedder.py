@@ -34,6 +34,7 @@ class ItemEmbedder:
 
     topics: tuple[str, ...] = (names.TOPIC_ITEMS,)
     role = "item-embedder"
+    max_batch: int | None = 256
 
     def __init__(
         self, store: RowStore, spaces: Spaces, open_encoder: Callable[[EncoderSpec], Encoder]

@@ -14,19 +14,22 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from learn_features.config import KafkaConfig
-from learn_features.errors import BadRecord, StoreUnavailable
+from learn_features.errors import BadRecord, DataError, StoreUnavailable
 from learn_features.features.row_store import RowStore
 from learn_features.streaming.checkpoints import Checkpoints, StartAgain, start_positions
 from learn_features.streaming.dead_letters import DeadLetters
 from learn_features.streaming.decoding import decode
 from learn_features.streaming.handler import GuardedRows, Handler
 from learn_features.streaming.metrics import Health, StreamMetrics
-from learn_features.streaming.offline_buffer import OfflineBuffer
+from learn_features.streaming.offline_buffer import Append, OfflineBuffer
 from learn_features.streaming.records import Event, Partition, Record
 from learn_features.streaming.spaces import Spaces
 
 POLL_SECONDS = 0.2
 _BACK_OFF_SECONDS = (0.2, 10.0)
+_DATA_PROBLEMS = (DataError, ValueError, ArithmeticError)
+_SYSTEMATIC = 20
+"""When the first so many records of a batch all fail alone, it is not the records."""
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +76,8 @@ class StreamLoop:
         self._health = health
         self._owned: list[Partition] = []
         self._started = False
+        self._named: int | None = None
+        """Deployment document that the checkpoints of all owned partitions name."""
         self._held: list[Record] = []
         self._positions: dict[Partition, int] = {}
         self._flushed_at = time.monotonic()
@@ -106,9 +111,9 @@ class StreamLoop:
         try:
             if not self._started:
                 self._start()
-            if self._spaces.refresh():
-                self._handler.prepare()
-                self._checkpoints.save(self._positions, self._spaces.document.version)
+            self._spaces.refresh()
+            if self._spaces.document.version != self._named:
+                self._take_up_document()
             if self._held:
                 self._handle()
             if self._flush_is_due():
@@ -137,6 +142,16 @@ class StreamLoop:
         for partition, records in self._log.lag().items():
             self._metrics.lag.labels(partition.topic, str(partition.number)).set(records)
 
+    def _take_up_document(self) -> None:
+        """Say in the checkpoints that from here on records go into the spaces of a new document.
+
+        Those before are in the offline log by then: the backfill of a new space relies on it.
+        """
+        self._handler.prepare()
+        self.flush()
+        self._checkpoints.save(self._positions, self._spaces.document.version)
+        self._named = self._spaces.document.version
+
     def _start(self) -> None:
         """Take up the owned partitions: nothing read or handled before counts any more."""
         self._held.clear()
@@ -156,18 +171,19 @@ class StreamLoop:
             places = ", ".join(f"{p.topic}-{p.number}@{offset}" for p, offset in sorted(start.items()))
             _log.info("reading %s", places)
         self._flushed_at = time.monotonic()
+        self._named = self._spaces.document.version
         self._started = True
 
     def _handle(self) -> None:
         with self._metrics.handle_seconds.time():
-            events: list[Event] = []
+            good: list[tuple[Record, Event]] = []
             bad: list[tuple[Record, str]] = []
             for record in self._held:
                 try:
-                    events.append(decode(record, self._config.fields))
+                    good.append((record, decode(record, self._config.fields)))
                 except BadRecord as problem:
                     bad.append((record, str(problem)))
-            appends = self._handler.handle(events, self._rows) if events else []
+            appends = self._applied(good, bad)
             positions = self._positions | {r.partition: r.offset + 1 for r in self._held}
             self._checkpoints.save(positions, self._spaces.document.version)
             for record, reason in bad:
@@ -176,6 +192,27 @@ class StreamLoop:
         self._positions = positions
         self._count(bad)
         self._held = []
+
+    def _applied(self, good: Sequence[tuple[Record, Event]], bad: list[tuple[Record, str]]) -> list[Append]:
+        """What follows from the events. Where they cannot be used together, each is tried alone, and one
+        that still cannot goes to `bad`."""
+        if not good:
+            return []
+        try:
+            return self._handler.handle([event for _, event in good], self._rows)
+        except _DATA_PROBLEMS as problem:
+            _log.warning("%d records are tried one by one: %s", len(good), problem)
+        appends: list[Append] = []
+        refused = 0
+        for tried, (record, event) in enumerate(good, start=1):
+            try:
+                appends += self._handler.handle([event], self._rows)
+            except _DATA_PROBLEMS as problem:
+                refused += 1
+                if refused == tried == _SYSTEMATIC:
+                    raise
+                bad.append((record, f"{type(problem).__name__}: {problem}"))
+        return appends
 
     def _count(self, bad: Sequence[tuple[Record, str]]) -> None:
         metrics, now = self._metrics, time.time()
@@ -196,7 +233,8 @@ class StreamLoop:
 
     def _flush_is_due(self) -> bool:
         waited = time.monotonic() - self._flushed_at
-        return waited >= self._config.flush_seconds or self._offline.rows >= self._config.flush_rows
+        due = waited >= self._config.flush_seconds or self._offline.rows >= self._config.flush_rows
+        return due or self._offline.urgent
 
     def _slow_down(self, problem: StoreUnavailable) -> None:
         """Stop reading but keep polling, so that the group does not take the partitions away."""

@@ -40,14 +40,20 @@ class OfflineBuffer:
         self._tables.clear()
         self.rows = 0
 
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody asked to be forgotten: a backfill must not go by a log that does not know."""
+        return offline.FORGOTTEN in self._tables
+
     def flush(self) -> dict[str, int]:
-        """Append everything, a file a data set; rows written by data set.
+        """Append everything, a file a data set, who is forgotten first; rows written by data set.
 
         Raises `StoreUnavailable`; what was written by then is written again, which readers allow for.
         """
         written = {}
         try:
-            for dataset, tables in self._tables.items():
+            for dataset in sorted(self._tables, key=lambda name: name != offline.FORGOTTEN):
+                tables = self._tables[dataset]
                 self._log.append(dataset, pa.concat_tables(tables))
                 written[dataset] = sum(table.num_rows for table in tables)
         except OSError as error:

@@ -22,16 +22,26 @@ if TYPE_CHECKING:
 _METADATA_MAX_AGE_MS = 10_000
 _CLOSE_MS = 5_000
 _HEARTBEATS_A_SESSION = 4
+_MAX_POLL_INTERVAL_MS = 600_000
+"""A batch that takes longer loses its partitions."""
 
 
 class Partitions:
     """Membership of `instance` in the group `<group_prefix>-<role>` on contract topics `read`.
 
     Two running members need different instances; one that is started again under its old name gets its
-    partitions back at once. Raises `ConfigError` and `StoreUnavailable` like everything in `client`.
+    partitions back at once. A poll gives at most `max_batch` records, or the settings' where that is less.
+    Raises `ConfigError` and `StoreUnavailable` like everything in `client`.
     """
 
-    def __init__(self, config: KafkaConfig, role: str, read: Sequence[str], instance: str) -> None:
+    def __init__(
+        self,
+        config: KafkaConfig,
+        role: str,
+        read: Sequence[str],
+        instance: str,
+        max_batch: int | None = None,
+    ) -> None:
         from kafka import KafkaConsumer
 
         self._config = config
@@ -54,7 +64,9 @@ class Partitions:
                 auto_offset_reset="none",
                 allow_auto_create_topics=False,
                 metadata_max_age_ms=_METADATA_MAX_AGE_MS,
-                max_poll_records=config.max_batch,
+                max_poll_records=min(config.max_batch, max_batch or config.max_batch),
+                max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+                isolation_level="read_committed",
             )
             self._client.subscribe(list(self._contract), listener=_listener(self))
 

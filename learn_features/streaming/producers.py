@@ -67,15 +67,17 @@ class Producer:
         value: bytes | None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Bytes as they are, to a topic under the cluster's name for it."""
+        """Bytes as they are, to a topic under the cluster's name for it; not both of them None."""
+        encoded = [(name, text.encode(errors="backslashreplace")) for name, text in (headers or {}).items()]
         with translated(self._config):
-            future = self._client.send(
-                topic, value=value, key=key, headers=[(k, v.encode()) for k, v in (headers or {}).items()]
-            )
+            future = self._client.send(topic, value=value, key=key, headers=encoded)
         future.add_errback(self._failures.append)
 
     def flush(self) -> None:
-        """Wait until everything sent is acknowledged; `StoreUnavailable` if something was not."""
+        """Wait until everything sent is acknowledged; `StoreUnavailable` if something was not.
+
+        What was not taken is told once and is not sent again: that is for whoever sent it.
+        """
         with translated(self._config):
             self._client.flush(timeout=_FLUSH_SECONDS)
         if self._failures:

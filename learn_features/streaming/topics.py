@@ -38,14 +38,15 @@ def create_topics(config: Config, partitions: int = 4, replication: int = -1) ->
 def topic_ids(config: KafkaConfig, topics: tuple[str, ...]) -> dict[str, str]:
     """Contract topic → the cluster's id of it.
 
-    Raises `ConfigError` for a topic that does not exist, or whose records do not carry broker append
-    time: `as_of` stands on it.
+    Raises `ConfigError` for a topic that does not exist or has no dead-letter topic, or whose records do
+    not carry broker append time: `as_of` stands on it.
     """
     from kafka.admin import ConfigResource
 
     ours = {config.topic(topic): topic for topic in topics}
     with admin(config) as client:
-        missing = sorted(set(ours) - set(client.list_topics()))
+        wanted = set(ours) | {config.dead_letter_topic(topic) for topic in topics}
+        missing = sorted(wanted - set(client.list_topics()))
         if missing:
             raise ConfigError(
                 f"Kafka at {config.bootstrap_servers} has no topic {', '.join(missing)}; "

@@ -37,6 +37,7 @@ class UserUpdater:
 
     topics: tuple[str, ...] = (names.TOPIC_INTERACTIONS, names.TOPIC_USER_REFRESH)
     role = "user-updater"
+    max_batch: int | None = None
 
     def __init__(self, store: RowStore, spaces: Spaces, vectors: UserVectors, metrics: StreamMetrics) -> None:
         self._store = store

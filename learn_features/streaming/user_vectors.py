@@ -40,20 +40,21 @@ class UserVectors:
         """Fill in the missing vectors of `rows`; a space that fails and is not live is left out.
 
         Items that are not known, or were deleted, are skipped; a user without any known item gets a
-        tombstone. The rows' `as_of` takes in the items that came by stream.
+        tombstone. The rows' `as_of` takes in the items that came by stream; a cell's sequence is how many
+        entries of the history were known.
         """
         found = self._spaces.embed(lambda space_id, space, towers: self._embed(space_id, space, towers, rows))
         for vectors in found.values():
-            for row, (_, as_of_us) in vectors.items():
+            for row, (_, as_of_us, _) in vectors.items():
                 row.known_since(as_of_us)
         for space_id, vectors in found.items():
-            for row, (vector, _) in vectors.items():
+            for row, (vector, _, count) in vectors.items():
                 payload = online.TOMBSTONE if vector is None else online.encode_vector(vector)
-                row.vectors[space_id] = Cell(row.as_of_us, 0, payload)
+                row.vectors[space_id] = Cell(row.as_of_us, count, payload)
 
     def _embed(
         self, space_id: str, space: Space, towers: UserTower, rows: Sequence[UserRow]
-    ) -> Mapping[UserRow, tuple[NDArray[np.float32] | None, int | None]]:
+    ) -> Mapping[UserRow, tuple[NDArray[np.float32] | None, int | None, int]]:
         wanted = [row for row in rows if space_id in row.missing]
         histories = [row.histories[space.history.id] for row in wanted]
         items = list(dict.fromkeys(entry.item_id for history in histories for entry in history))
@@ -67,7 +68,7 @@ class UserVectors:
             max((t for entry in history if (t := since[entry.item_id]) is not None), default=None)
             for history in histories
         ]
-        return dict(zip(wanted, zip(vectors, newest, strict=True), strict=True))
+        return dict(zip(wanted, zip(vectors, newest, map(len, entries), strict=True), strict=True))
 
 
 def _places(history: Sequence[HistoryEntry], place: Mapping[str, int]) -> NDArray[np.int64]:

@@ -3,14 +3,16 @@
 import shutil
 
 import pytest
+from kafka.errors import UnsupportedCodecError
 
+from learn_features.config import KafkaConfig
 from learn_features.contracts import columns as c
 from learn_features.contracts import names, online
 from learn_features.contracts.deployment import SpaceState
 from learn_features.errors import CheckpointError, ConfigError
 from learn_features.features.offline_log import OfflineLog
 from learn_features.services.redis import redis_server
-from learn_features.streaming.client import admin
+from learn_features.streaming.client import admin, translated
 from learn_features.streaming.consumer import run_user_updater
 from learn_features.streaming.dead_letters import read_dead_letters
 from learn_features.streaming.producers import Producer
@@ -211,3 +213,21 @@ def test_unknown_topics_are_named(world):
         problem = consumer.problem()
     assert isinstance(problem, ConfigError)
     assert "nobody-has-made-it" in str(problem)
+
+
+def test_a_topic_without_dead_letters_is_named(world):
+    ours = world.config.kafka.dead_letter_topic(names.TOPIC_INTERACTIONS)  # exists, and has none itself
+    topics = {**world.config.kafka.topics, names.TOPIC_INTERACTIONS: ours}
+    kafka = world.config.kafka.model_copy(update={"topics": topics})
+    with running(run_user_updater, world.config.model_copy(update={"kafka": kafka})) as consumer:
+        problem = consumer.problem()
+    assert isinstance(problem, ConfigError)
+    assert kafka.dead_letter_topic(names.TOPIC_INTERACTIONS) in str(problem)
+
+
+def test_records_nobody_can_read_name_the_missing_packages():
+    with (
+        pytest.raises(ConfigError, match="lz4, python-snappy, zstandard"),
+        translated(KafkaConfig()),
+    ):
+        raise UnsupportedCodecError("Libraries for zstd compression codec not found")
