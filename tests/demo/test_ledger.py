@@ -20,14 +20,14 @@ def event(user_id: str, moment: int, event_type: str = "click") -> InteractionRe
     return InteractionRecord(
         user_id=user_id,
         item_id=f"i{moment}",
-        event_timestamp=moment,
+        event_timestamp=times.BASE_DATE_US + moment,
         event_id=f"e{moment}",
         event_type=event_type,
     )
 
 
 def entry(moment: int) -> HistoryEntry:
-    return HistoryEntry(moment, f"e{moment}", f"i{moment}")
+    return HistoryEntry(times.BASE_DATE_US + moment, f"e{moment}", f"i{moment}")
 
 
 @pytest.fixture
