@@ -6,6 +6,10 @@
 unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait spin, and two cores are soon full of spinning.
 export OMP_WAIT_POLICY := PASSIVE
+# What libraries cache of their own accord stays in this folder; models that you have stay where they are.
+export HF_HOME ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/huggingface
+export XDG_CACHE_HOME := $(CURDIR)/.tools/cache
+export MPLCONFIGDIR := $(CURDIR)/.tools/cache/matplotlib
 
 BIN := .venv/bin
 DATA ?=
