@@ -15,6 +15,8 @@ from learn_features.services.redis import redis_server
 from learn_features.streaming.client import admin, translated
 from learn_features.streaming.consumer import run_user_updater
 from learn_features.streaming.dead_letters import read_dead_letters
+from learn_features.streaming.item_embedder import ItemEmbedder
+from learn_features.streaming.partitions import Partitions
 from learn_features.streaming.producers import Producer
 from tests.oracle.history import expected
 from tests.streaming.world import RULE, StreamWorld, interaction, running, wait_for
@@ -231,3 +233,16 @@ def test_records_nobody_can_read_name_the_missing_packages():
         translated(KafkaConfig()),
     ):
         raise UnsupportedCodecError("Libraries for zstd compression codec not found")
+
+
+def test_a_poll_gives_a_batch_that_can_be_handled_in_time(world):
+    kafka = world.config.kafka
+    sizes = []
+    for most in (7, None, 10**6):
+        member = Partitions(kafka, "sizes", (names.TOPIC_ITEMS,), "0", most)
+        options = member._client.config
+        assert options["isolation_level"] == "read_committed"
+        sizes.append(options["max_poll_records"])
+        member.close()
+    assert sizes == [7, kafka.max_batch, kafka.max_batch]
+    assert ItemEmbedder.max_batch <= 256
