@@ -9,6 +9,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # What libraries cache of their own accord stays in this folder; models that you have stay where they are.
 export HF_HOME ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/huggingface
 export XDG_CACHE_HOME := $(CURDIR)/.tools/cache
+export ORT_DISABLE_TELEMETRY := 1
 export MPLCONFIGDIR := $(CURDIR)/.tools/cache/matplotlib
 
 BIN := .venv/bin

@@ -55,6 +55,7 @@ def settings(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime otherwise writes a device id into home
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config.resolve())
 
