@@ -20,6 +20,7 @@ _GROUP_COLOURS = (
 )  # fmt: skip
 _OTHER = "other"
 _LEAST_FOR_A_MAP = 5
+_SECONDS_BEFORE = 1.0
 
 
 def plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -134,6 +135,7 @@ def roll_out(story: Story) -> str:
             )
         axes.set_xlabel("seconds")
         axes.set_ylabel("reads a second")
+        axes.set_xlim(left=-_SECONDS_BEFORE)
         axes.legend(loc="lower left", frameon=True, framealpha=0.9, fontsize=7.5)
         return _svg(figure)
 
