@@ -84,7 +84,9 @@ def _disk(config: Config) -> Finding:
 
 
 def _encoder(config: Config) -> Finding:
-    from learn_features.content.encoder import encoder_spec
+    if importlib.util.find_spec("torch") is None:
+        return Finding("encoder", "note", "torch is not installed; this machine cannot embed texts")
+    from learn_features.content.spec import encoder_spec
 
     spec = encoder_spec(config.encoder)
     return Finding("encoder", "ok", f"{spec.model} ({spec.dimension}-d, {spec.precision}) {spec.id}")
