@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from learn_features import __version__
 from learn_features.cli import (
@@ -14,6 +15,7 @@ from learn_features.cli import (
     demo,
     evaluation,
     experiments,
+    play,
     ranking,
     release,
     setup,
@@ -26,6 +28,10 @@ from learn_features.errors import LearnFeaturesError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+ABOUT_WHAT_RUNS = {
+    "click", "config", "dead-letters", "doctor", "experiments", "rank", "spaces", "topics", "upload",
+}  # fmt: skip
+"""Commands that follow a running play where no settings file is named."""
 
 app = typer.Typer(
     name="learn-features",
@@ -47,6 +53,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def settings(
+    context: typer.Context,
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", help="Settings file; default LEARN_CONFIG or ./learn.yaml."),
@@ -58,6 +65,8 @@ def settings(
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime otherwise writes a device id into home
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config.resolve())
+    elif not os.environ.get(CONFIG_VARIABLE) and context.invoked_subcommand in ABOUT_WHAT_RUNS:
+        play.follow()
 
 
 for area in (
@@ -82,6 +91,10 @@ def main() -> None:
         app()
     except LearnFeaturesError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_ERROR)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        sys.stderr.write(f"error: {error.title}: {problems}\n")
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -56,14 +56,12 @@ def status(out: Out = DEMO_FOLDER, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def config() -> settings.Config:
-    """The settings; where no file is named or here, those of a running play."""
+def follow() -> None:
+    """While a demo's world is left running, commands on what runs speak to that world, and say so."""
     from learn_features.services import play
 
-    if not os.environ.get(settings.CONFIG_VARIABLE) and not Path(settings.DEFAULT_FILE).exists():
-        up = play.running(DEMO_FOLDER.resolve())
-        if up is not None:
-            demo = settings.load(DEMO_FOLDER / settings.DEFAULT_FILE)
-            kafka = demo.kafka.model_copy(update={"bootstrap_servers": up.bootstrap_servers})
-            return demo.model_copy(update={"kafka": kafka})
-    return settings.load()
+    up = play.running(DEMO_FOLDER.resolve())
+    if up is not None:
+        os.environ[settings.CONFIG_VARIABLE] = str((DEMO_FOLDER / settings.DEFAULT_FILE).resolve())
+        os.environ[play.SERVERS_VARIABLE] = up.bootstrap_servers
+        typer.echo(f"play is running: this is about {DEMO_FOLDER}; name another world with -c", err=True)

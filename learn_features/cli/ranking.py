@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from learn_features.cli import play
+from learn_features import config as settings
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def rank_items(
     from learn_features.features.reader import FeatureReader
     from learn_features.ranking.rankers import rank
 
-    config = play.config()
+    config = settings.load()
     items = OfflineLog(config.offline).items()
     title_of = dict(zip(items[c.ITEM_ID], items[c.TITLE], strict=True))
     ids = candidates or list(title_of)
@@ -57,6 +57,11 @@ def rank_items(
         typer.echo(json.dumps(answer, indent=1))
         return
     _print(answer, places)
+    unknown = [item for item, found in zip(ids, features.found, strict=True) if not found]
+    if unknown and candidates:
+        typer.echo(
+            f"{len(unknown)} of {len(ids)} candidates have no features: {', '.join(unknown[:5])}", err=True
+        )
 
 
 def _print(answer: Mapping[str, object], places: list[dict[str, object]]) -> None:

@@ -64,7 +64,7 @@ def click(
     from learn_features.demo.clicks import click as clicked
     from learn_features.streaming.producers import Producer
 
-    config = play.config()
+    config = settings.load()
     movement = Movement(config)
     before = movement.ranking(movement.user_vector(user), TOP)
     with Producer(config) as producer:
@@ -106,7 +106,7 @@ def upload(
 
     if not title and not delete:
         raise ConfigError("an item needs --title; --delete deletes it")
-    config = play.config()
+    config = settings.load()
     movement = Movement(config)
     before = movement.revision(c.ITEM_ID, item_id)
     with Producer(config) as producer:
@@ -176,7 +176,10 @@ def list_letters(
 
     from learn_features.streaming.dead_letters import read_dead_letters
 
-    for letter in islice(read_dead_letters(play.config(), topic), limit):
+    letters = list(islice(read_dead_letters(settings.load(), topic), limit))
+    if not letters and not as_json:
+        typer.echo(f"no dead letters of {topic}")
+    for letter in letters:
         value = (letter.value or b"").decode(errors="replace")
         if as_json:
             key = None if letter.key is None else letter.key.decode(errors="replace")

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 from learn_features import config as settings
 from learn_features.config import Config
+from learn_features.data.tables import read_dataset
 from learn_features.demo import (
     data_step,
     handover,
@@ -33,6 +34,18 @@ def run_demo(options: Options, terminal: Terminal | None = None) -> Summary:
     """Run everything; raises `GateFailed` in the end if an event was lost or a read failed or was mixed."""
     terminal = terminal or Terminal()
     begin = time.monotonic()
+    _check_data(options)
+    with workspace.claimed(options.folder):
+        return _run(options, terminal, begin)
+
+
+def _check_data(options: Options) -> None:
+    """Read the data once before anything of an earlier run is emptied; raises `DataError`."""
+    if options.data is not None:
+        read_dataset(options.data, settings.load(options.external).data)
+
+
+def _run(options: Options, terminal: Terminal, begin: float) -> Summary:
     place = workspace.fresh(options.folder)
     size = Size(options.items, options.users, 24 * options.users, quick=options.quick)
     terminal.print(f"learn-features demo in {place.folder}; logs in {place.folder / 'logs'}\n")

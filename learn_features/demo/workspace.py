@@ -1,6 +1,9 @@
 """The folder of a demo run: its layout, its settings files, and emptying it safely."""
 
+import fcntl
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,21 @@ class Workspace:
     @property
     def summary(self) -> Path:
         return self.folder / "summary.json"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """One demo at a time in a folder: `ConfigError` where another runs."""
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{folder}: another demo runs there; wait for it, or name another with --out"
+            ) from None
+        yield
 
 
 def fresh(folder: Path) -> Workspace:

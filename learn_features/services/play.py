@@ -54,9 +54,9 @@ def running(folder: Path) -> Play | None:
 def start(folder: Path) -> Play:
     """Bring the world up, unless it is, and return once the consumers are at work."""
     folder = folder.resolve()
-    if not (folder / "learn.yaml").exists():
+    if not (folder / "summary.json").exists():
         raise ConfigError(
-            f"{folder}: no demo has run there yet; `make demo` first, or name another with --out"
+            f"{folder}: no demo has finished there yet; `make demo` first, or name another with --out"
         )
     up = running(folder)
     if up is not None:

@@ -26,6 +26,7 @@ def world(tmp_path: Path) -> Path:
         kafka = {"bootstrap_servers": broker.bootstrap_servers}
         settings = {"feature_store": "feature_store.yaml", "state": "state", "kafka": kafka}
         (tmp_path / "learn.yaml").write_text(yaml.safe_dump(settings))
+        (tmp_path / "summary.json").write_text("{}")
         config = load(tmp_path / "learn.yaml")
         create_topics(config, partitions=1)
     mark_filled(open_row_store(config))
