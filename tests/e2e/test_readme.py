@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "var/demo"
+NOT_TYPED = {CONFIG_VARIABLE, "ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
+"""What the make that runs the tests leaves in the environment, and a person's shell does not have."""
 README = (ROOT / "README.md").read_text()
 
 
@@ -29,7 +31,7 @@ def blocks(language: str) -> list[str]:
 def shell(command: str, **variables: str) -> str:
     """Standard output of a command typed in the project's folder with its environment active."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {k: v for k, v in os.environ.items() if k != CONFIG_VARIABLE} | {"PATH": path} | variables
+    environment = {k: v for k, v in os.environ.items() if k not in NOT_TYPED} | {"PATH": path} | variables
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout
