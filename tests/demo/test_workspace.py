@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from learn_features.demo.workspace import fresh, write_settings
+from learn_features.demo.options import Options
+from learn_features.demo.run import run_demo
+from learn_features.demo.workspace import claimed, fresh, write_settings
+from learn_features.errors import ConfigError, DataError
 
 
 def test_the_callers_columns_rule_and_gate_hold_in_the_demo(
@@ -32,3 +35,28 @@ def test_without_settings_no_figure_stops_a_demo(tmp_path: Path, monkeypatch: py
     assert (
         write_settings(fresh(tmp_path / "demo"), "localhost:1", None).training.min_lift_over_popularity == 0
     )
+
+
+def test_a_folder_has_one_demo_at_a_time(tmp_path: Path) -> None:
+    with claimed(tmp_path / "demo"):
+        with pytest.raises(ConfigError, match="another demo runs there"), claimed(tmp_path / "demo"):
+            pass
+        with claimed(tmp_path / "other"):
+            pass
+    with claimed(tmp_path / "demo"):
+        pass
+
+
+def test_a_folder_that_no_demo_has_made_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="not made by the demo"):
+        fresh(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_data_that_cannot_be_read_leave_the_last_demo_alone(tmp_path: Path) -> None:
+    last = fresh(tmp_path / "demo")
+    last.summary.write_text("{}")
+    with pytest.raises(DataError):
+        run_demo(Options(folder=last.folder, data=tmp_path / "absent"))
+    assert last.summary.exists()
