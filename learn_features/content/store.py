@@ -23,6 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from learn_features.content.key_index import KeyIndex
+from learn_features.durable import sync
 from learn_features.errors import DataError, SpaceMismatch
 
 HASH_BYTES = 16
@@ -217,11 +218,7 @@ class ContentStore:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(folder / name)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(folder)
 
 
 def _key_columns(table: pa.Table, name: str) -> Keys:

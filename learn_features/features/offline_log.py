@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from learn_features.contracts import columns as c
 from learn_features.contracts import names, offline
+from learn_features.durable import sync
 from learn_features.errors import ConfigError, DataError
 
 FIXED_SCHEMAS = {
@@ -127,7 +128,7 @@ class OfflineLog:
                 sink.flush()
                 os.fsync(sink.fileno())
             aside.replace(file)
-            _sync(file.parent)
+            sync(file.parent)
         finally:
             aside.unlink(missing_ok=True)
 
@@ -138,12 +139,3 @@ def without_forgotten(events: pl.DataFrame, forgotten: pl.DataFrame) -> pl.DataF
     events = events.join(last, on=c.USER_ID, how="left", maintain_order="left")
     kept = pl.col("forgotten_at").is_null() | (pl.col(c.AS_OF) > pl.col("forgotten_at"))
     return events.filter(kept).drop("forgotten_at")
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in `folder` last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

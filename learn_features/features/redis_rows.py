@@ -8,13 +8,10 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from learn_features.errors import ConfigError, StoreUnavailable
 from learn_features.features.row_store import CellPut, RowWrite
-
-if TYPE_CHECKING:
-    pass
 
 _SCAN_PAGE = 1000
 _REFUSES_NOW = re.compile(r"\b(MISCONF|NOREPLICAS|MASTERDOWN|READONLY|OOM|LOADING|BUSY)\b")

@@ -1,7 +1,6 @@
 """Bundles: an embedding space as an immutable folder. Opening verifies everything; no torch."""
 
 import hashlib
-import os
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import Manifest
+from learn_features.durable import sync
 from learn_features.errors import BundleError
 from learn_features.release.identity import weights_sha256
 from learn_features.release.onnx_file import check_self_contained
@@ -75,8 +75,8 @@ def publish(staged: Path, uri: str) -> bool:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     for file in staged.iterdir():
-        _sync(file)
-    _sync(staged)
+        sync(file)
+    sync(staged)
     try:
         staged.rename(target)
     except OSError:
@@ -86,7 +86,7 @@ def publish(staged: Path, uri: str) -> bool:
         if existing.space_id != manifest.space_id:
             raise BundleError(f"{target}: holds space {existing.space_id}, not {manifest.space_id}") from None
         return False
-    _sync(target.parent)
+    sync(target.parent)
     return True
 
 
@@ -145,11 +145,3 @@ def _fetch(filesystem: fsspec.AbstractFileSystem, path: str, folder: Path, uri: 
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

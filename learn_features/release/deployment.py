@@ -16,6 +16,7 @@ from uuid import uuid4
 from learn_features.config import Config
 from learn_features.contracts import times
 from learn_features.contracts.deployment import DeploymentDocument, Space, SpaceState
+from learn_features.durable import sync
 from learn_features.errors import ConfigError, DeploymentConflict, DeploymentError
 
 _NAME = re.compile(r"(\d{8})\.json")
@@ -112,7 +113,7 @@ class DeploymentStore:
             return False
         finally:
             aside.unlink(missing_ok=True)
-        _sync_folder(self._folder)
+        sync(self._folder)
         return True
 
 
@@ -120,14 +121,6 @@ def bundle_uri(config: Config, space: Space) -> str:
     """Where the space's bundle is: as the document says, or below the state folder."""
     absolute = "://" in space.bundle or space.bundle.startswith("/")
     return space.bundle if absolute else config.below_state(space.bundle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _check_step(before: DeploymentDocument, after: DeploymentDocument) -> None:

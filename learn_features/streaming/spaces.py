@@ -3,13 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from learn_features.config import Config
 from learn_features.contracts.deployment import DeploymentDocument, Space
 from learn_features.errors import DeploymentError, StoreUnavailable
-from learn_features.release.deployment import DeploymentStore
+from learn_features.release.deployment import DeploymentStore, bundle_uri
 from learn_features.streaming.metrics import StreamMetrics
 
 if TYPE_CHECKING:
@@ -20,12 +19,6 @@ _VERSION_DEADLINE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def bundle_uri(config: Config, space: Space) -> str:
-    """Where a space's bundle lies; relative ones start from the state folder."""
-    absolute = "://" in space.bundle or Path(space.bundle).is_absolute()
-    return space.bundle if absolute else config.below_state(space.bundle)
 
 
 class Spaces:
