@@ -1,6 +1,6 @@
 """What an evaluation asks: given this history at this time, which items come next?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,17 @@ class Cases:
             target_offsets=target_offsets,
             target_items=self.target_items[target],
             request_times_us=self.request_times_us[rows],
+        )
+
+    def targeting(self, items: np.ndarray) -> "Cases":
+        """Only the targets among `items` (bool (items,)), and the cases that still have one."""
+        wanted = items[self.target_items]
+        counts = np.add.reduceat(wanted.astype(np.int64), self.target_offsets[:-1])
+        kept = self.select(counts > 0)
+        return replace(
+            kept,
+            target_offsets=np.concatenate([[0], np.cumsum(counts[counts > 0])]).astype(np.int64),
+            target_items=self.target_items[wanted],
         )
 
     def sample(self, at_most: int, seed: int = 0) -> "Cases":

@@ -1,11 +1,12 @@
-"""One harness for every method: same cases, full catalogue, same masks, strict ranks."""
+"""One harness for every method: same cases, same candidates, same masks, strict ranks."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from learn_features.data.cases import Cases
-from learn_features.evaluation.metrics import METRICS, strict_ranks
+from learn_features.evaluation.evaluated import Evaluated
+from learn_features.evaluation.metrics import items_within, strict_ranks
 
 Scorer = Callable[[Cases], np.ndarray]
 """Cases → float32 scores (len(cases), items), higher is better."""
@@ -19,40 +20,61 @@ def evaluate(
     *,
     ks: Sequence[int] = (10,),
     mask_history: bool = True,
+    candidates: np.ndarray | None = None,
+    coverage: bool = False,
     batch: int = 512,
     progress: Progress | None = None,
-) -> dict[str, dict[str, float]]:
-    """Mean over cases of every metric at every k: `{method: {"recall_at_10": …}}`.
+) -> dict[str, Evaluated]:
+    """Each method's ranks of the cases' targets, and from them every metric at every k.
 
     `mask_history` takes the items of a case's history out of the ranking, except those that are targets
-    again. `progress` counts cases over all methods.
+    again. `candidates`, bool (items,), leaves only some items in it, which must hold every target
+    (`Cases.targeting`); `ValueError` otherwise. `progress` counts cases over all methods.
     """
+    if candidates is not None and not candidates[cases.target_items].all():
+        count = np.count_nonzero(~candidates[cases.target_items])
+        raise ValueError(f"{count} of {len(cases.target_items)} targets are no candidates")
     done, total = 0, len(scorers) * len(cases)
     results = {}
     for name, scorer in scorers.items():
-        ranks = []
+        ranks: list[np.ndarray] = []
+        shown: dict[int, np.ndarray | bool] = dict.fromkeys(ks, False) if coverage else {}
         for start in range(0, len(cases), batch):
             part = cases.select(slice(start, start + batch))
-            ranks.append(_ranks(scorer(part), part, mask_history))
+            scores = _in_play(scorer(part), part, mask_history, candidates)
+            ranks.append(strict_ranks(scores, part.target_offsets, part.target_items))
+            for k in shown:
+                shown[k] = shown[k] | items_within(scores, k)
             done += len(part)
             if progress is not None:
                 progress(done, total)
-        all_ranks = np.concatenate(ranks) if ranks else np.zeros(0, dtype=np.int64)
-        results[name] = {
-            f"{metric}_at_{k}": float(per_case(all_ranks, cases.target_offsets, k).mean())
-            for metric, per_case in METRICS.items()
-            for k in ks
-        }
+        results[name] = Evaluated(
+            ranks=np.concatenate(ranks) if ranks else np.zeros(0, dtype=np.int64),
+            offsets=cases.target_offsets,
+            ks=tuple(ks),
+            coverage={k: _share(items, candidates) for k, items in shown.items()},
+        )
     return results
 
 
-def _ranks(scores: np.ndarray, cases: Cases, mask_history: bool) -> np.ndarray:
-    """int64 (targets,)"""
+def _in_play(
+    scores: np.ndarray, cases: Cases, mask_history: bool, candidates: np.ndarray | None
+) -> np.ndarray:
+    """A copy of `scores` with -inf wherever an item cannot be recommended."""
     scores = np.array(scores, dtype=np.float32)
+    scores[np.isnan(scores)] = -np.inf
     if mask_history:
         target_rows = np.repeat(np.arange(len(cases)), np.diff(cases.target_offsets))
         kept = scores[target_rows, cases.target_items]
         history_rows = np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets))
         scores[history_rows, cases.history_items] = -np.inf
         scores[target_rows, cases.target_items] = kept
-    return strict_ranks(scores, cases.target_offsets, cases.target_items)
+    if candidates is not None:
+        scores[:, ~candidates] = -np.inf
+    return scores
+
+
+def _share(items: np.ndarray | bool, candidates: np.ndarray | None) -> float:
+    if isinstance(items, bool):
+        return 0.0
+    return float(np.count_nonzero(items) / (len(items) if candidates is None else candidates.sum()))

@@ -37,7 +37,7 @@ def tune(split: Split, n_items: int) -> ItemCFParameters:
 
     def value(parameters: ItemCFParameters) -> float:
         if parameters not in tried:
-            tried[parameters] = evaluate({"": counts.scorer(parameters)}, cases)[""][CRITERION]
+            tried[parameters] = evaluate({"": counts.scorer(parameters)}, cases)[""].means()[CRITERION]
         return tried[parameters]
 
     best = max(STARTS, key=value)

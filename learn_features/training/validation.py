@@ -17,6 +17,6 @@ def validation(
     """A function from towers to their metrics at 10 on `cases`, over the whole catalogue."""
 
     def validate(towers: Towers) -> dict[str, float]:
-        return evaluate({"towers": scorer(towers, content, max_length)}, cases)["towers"]
+        return evaluate({"towers": scorer(towers, content, max_length)}, cases)["towers"].means()
 
     return validate

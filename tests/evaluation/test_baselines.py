@@ -108,8 +108,8 @@ def test_tuning_finds_that_order_matters(make_cases: MakeCases, make_sequences: 
         ks=(1,),
     )
     assert parameters.backward == 0.0
-    assert results["tuned"]["recall_at_1"] == 1.0
-    assert results["plain"]["recall_at_1"] == 0.0
+    assert results["tuned"].means()["recall_at_1"] == 1.0
+    assert results["plain"].means()["recall_at_1"] == 0.0
 
 
 def test_tuning_leaves_no_start_behind(make_cases: MakeCases, make_sequences: MakeSequences) -> None:
@@ -122,5 +122,5 @@ def test_tuning_leaves_no_start_behind(make_cases: MakeCases, make_sequences: Ma
     chosen = tune(Split("leave_one_out", log, cases, log, cases, log, 0), 51)
     counts = PairCounts(log, 51, 50)
     tried = {str(p): counts.scorer(p) for p in (*STARTS, chosen)}
-    values = {name: metrics["ndcg_at_10"] for name, metrics in evaluate(tried, cases).items()}
+    values = {name: metrics.means()["ndcg_at_10"] for name, metrics in evaluate(tried, cases).items()}
     assert values[str(chosen)] == max(values.values()) > 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from learn_features.data.cases import Cases
+from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.metrics import hit_rate, mrr, ndcg, recall, strict_ranks
 
@@ -50,10 +51,10 @@ def test_ndcg_is_one_for_a_perfect_ranking_of_more_targets_than_k() -> None:
 def test_harness_masks_the_history_but_not_a_repeated_target(make_cases: Callable[..., Cases]) -> None:
     cases = make_cases([[0, 2], [3, 3, 0]], [[3], [3]])
     methods = {"m": lambda asked: SCORES[: len(asked)]}
-    masked = evaluate(methods, cases, ks=(1, 2))["m"]
+    masked = evaluate(methods, cases, ks=(1, 2))["m"].means()
     # case 0: 0 and 2 are gone, 3 is first; case 1: 3 is a target again and first
     assert masked["recall_at_1"] == 1.0
-    unmasked = evaluate(methods, cases, ks=(1, 3), mask_history=False)["m"]
+    unmasked = evaluate(methods, cases, ks=(1, 3), mask_history=False)["m"].means()
     assert unmasked["recall_at_1"] == 0.5
     assert unmasked["mrr_at_3"] == pytest.approx((1 / 3 + 1) / 2)
 
@@ -74,10 +75,10 @@ def test_harness_does_not_depend_on_the_batch_and_leaves_scores_alone(
         evaluate(methods, cases, ks=(5,), batch=b, progress=lambda d, t: seen.append((d, t)))
         for b in (1, 7, 512)
     ]
-    assert results[0]["m"] == pytest.approx(results[1]["m"])
-    assert results[0]["m"] == pytest.approx(results[2]["m"])
+    assert results[0]["m"].means() == pytest.approx(results[1]["m"].means())
+    assert results[0]["m"].means() == pytest.approx(results[2]["m"].means())
     assert seen[-1] == (40, 40)
-    assert results[0]["m"]["recall_at_5"] == pytest.approx(_slow_recall(table, cases, 5))
+    assert results[0]["m"].means()["recall_at_5"] == pytest.approx(_slow_recall(table, cases, 5))
 
 
 def _slow_recall(scores: np.ndarray, cases: Cases, k: int) -> float:
@@ -88,3 +89,54 @@ def _slow_recall(scores: np.ndarray, cases: Cases, k: int) -> float:
         order = sorted((i for i in range(scores.shape[1]) if i not in hidden), key=lambda i: -scores[row, i])
         total += len(targets & set(order[:k])) / len(targets)
     return total / len(cases)
+
+
+def test_evaluated_by_name_and_of_some_targets_only() -> None:
+    answers = Evaluated(np.array([2, 5, 4, 1]), np.array([0, 2, 3, 4]), ks=(2,))
+    assert answers.per_case("recall_at_2").tolist() == [0.5, 0, 1]
+    assert answers.means()["hit_rate_at_2"] == pytest.approx(2 / 3)
+    part = answers.where(np.array([False, True, False, True]))
+    assert (part.ranks.tolist(), part.offsets.tolist()) == ([5, 1], [0, 1, 2])
+    with pytest.raises(KeyError):
+        answers.per_case("accuracy_at_1")
+
+
+def test_coverage_counts_what_stands_strictly_within_k(make_cases: Callable[..., Cases]) -> None:
+    table = np.array([[5, 4, 3, 2, 1], [5, 4, 4, 2, 1], [9, 9, 9, 9, 9]], dtype=np.float32)
+    cases = make_cases([[4], [4], [4]], [[0], [0], [0]])
+    asked = {"m": lambda part: table[: len(part)]}
+    # first two of case 0: items 0 and 1; of case 1: only 0, since 1 and 2 share rank 3; of case 2: none
+    assert evaluate(asked, cases, ks=(1, 2, 3, 50), coverage=True)["m"].coverage == pytest.approx(
+        {1: 1 / 5, 2: 2 / 5, 3: 3 / 5, 50: 4 / 5}
+    )
+    cases = make_cases([[4]], [[0]])
+    among = np.array([True, False, True, True, False])
+    covered = evaluate(asked, cases, ks=(2,), coverage=True, candidates=among)["m"]
+    assert covered.means()["coverage_at_2"] == pytest.approx(2 / 3)
+
+
+def test_candidates_are_all_that_is_ranked(make_cases: Callable[..., Cases]) -> None:
+    cases = make_cases([[0], [0]], [[3, 1], [4]])
+    scores = np.tile(np.array([9, 8, 7, 6, 5], dtype=np.float32), (2, 1))
+    among = np.array([True, False, False, True, True])
+    with pytest.raises(ValueError, match="1 of 3 targets are no candidates"):
+        evaluate({"m": lambda part: scores}, cases, candidates=among)
+    asked = cases.targeting(among)
+    assert [asked.targets(0).tolist(), asked.targets(1).tolist()] == [[3], [4]]
+    assert evaluate({"m": lambda part: scores}, asked, candidates=among)["m"].ranks.tolist() == [1, 2]
+    assert evaluate({"m": lambda part: scores}, asked)["m"].ranks.tolist() == [3, 4]
+    none = cases.targeting(np.zeros(5, dtype=bool))
+    assert len(none) == 0
+    assert none.target_items.tolist() == []
+
+
+def test_ranks_against_sorting(make_cases: Callable[..., Cases]) -> None:
+    rng = np.random.default_rng(5)
+    scores = rng.integers(0, 6, size=(50, 12)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.1] = np.nan
+    scores[rng.random(scores.shape) < 0.1] = -np.inf
+    offsets, targets = np.arange(0, 101, 2), rng.integers(12, size=100)
+    for place, rank in enumerate(strict_ranks(scores, offsets, targets)):
+        row = np.nan_to_num(scores[place // 2], nan=-np.inf, neginf=-np.inf)
+        own = row[targets[place]]
+        assert rank == 1 + sum(other >= own for item, other in enumerate(row) if item != targets[place])

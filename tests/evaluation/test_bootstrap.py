@@ -1,0 +1,62 @@
+"""Intervals against the normal formula, against SciPy, and on cases that can be worked out."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from learn_features.evaluation import bootstrap
+from learn_features.evaluation.bootstrap import Bootstrap
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    return (np.random.default_rng(3).random((2, 900)) < [[0.2], [0.15]]).astype(np.float64)
+
+
+def test_the_interval_of_a_mean_is_near_the_normal_one(values: np.ndarray) -> None:
+    ours = values[0]
+    found = Bootstrap(len(ours), resamples=8_000).interval(ours)
+    half = 1.96 * ours.std() / len(ours) ** 0.5
+    assert found.value == ours.mean()
+    assert (found.low, found.high) == pytest.approx((ours.mean() - half, ours.mean() + half), abs=0.06 * half)
+
+
+def test_paired_difference_as_scipy_finds_it(values: np.ndarray) -> None:
+    ours = np.maximum(values[0], values[1])  # ours hits wherever theirs does: a strong pairing
+    found = Bootstrap(900, resamples=8_000).difference(ours, values[1])
+    peer = stats.bootstrap(
+        (ours, values[1]), lambda a, b, axis: a.mean(axis) - b.mean(axis), paired=True, vectorized=True,
+        n_resamples=4_000, method="percentile", random_state=1,
+    ).confidence_interval  # fmt: skip
+    assert (found.low, found.high) == pytest.approx((peer.low, peer.high), abs=0.004)
+    unpaired = np.hypot(ours.std(), values[1].std()) * 1.96 / 900**0.5
+    assert found.high - found.low < 1.7 * unpaired
+    assert found.low > 0
+
+
+def test_what_is_alike_in_every_case_has_no_width() -> None:
+    hits = np.tile([1.0, 0.0], 50)
+    found = Bootstrap(100).difference(hits + 0.25, hits)
+    assert (found.value, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+    ratio = Bootstrap(100).ratio(2 * hits, hits)
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((2, 2, 2))
+
+
+def test_runs_are_a_second_level() -> None:
+    """Two runs that are constant: a resample draws both, one twice, or the other twice."""
+    runs = np.stack([np.zeros(40), np.ones(40)])
+    found = Bootstrap(40, resamples=4_000).interval(runs)
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.0, 1.0))
+    narrow = Bootstrap(40, resamples=4_000, level=0.4).interval(runs)  # half of the resamples draw both
+    assert (narrow.low, narrow.high) == pytest.approx((0.5, 0.5))
+    assert Bootstrap(40).difference(runs, np.zeros(40)).value == 0.5
+
+
+def test_chunks_change_nothing_and_the_seed_decides(
+    values: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Bootstrap(900, resamples=200).interval(values)
+    assert Bootstrap(900, resamples=200, seed=1).interval(values) != whole
+    monkeypatch.setattr(bootstrap, "_CHUNK", 7 * 900)
+    again = Bootstrap(900, resamples=200).interval(values)
+    assert (again.low, again.high) == pytest.approx((whole.low, whole.high))
