@@ -22,11 +22,10 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
-from learn_features.content.key_index import KeyIndex
+from learn_features.content.key_index import KEY_BYTES, KeyIndex, id_keys
 from learn_features.durable import sync
 from learn_features.errors import DataError, SpaceMismatch
 
-HASH_BYTES = 16
 _DIGEST_DIGITS = 32
 
 Keys = NDArray[np.uint64]
@@ -35,15 +34,11 @@ Keys = NDArray[np.uint64]
 
 def content_hash(text: str) -> bytes:
     """16 bytes that stand for a text."""
-    return hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).digest()
+    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
 
 def _keys(hashes: Sequence[bytes]) -> Keys:
     return np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 2)
-
-
-def _item_keys(item_ids: Sequence[str]) -> Keys:
-    return _keys([hashlib.blake2b(i.encode(), digest_size=HASH_BYTES).digest() for i in item_ids])
 
 
 class ContentStore:
@@ -129,7 +124,7 @@ class ContentStore:
     def point(self, item_ids: Sequence[str], content_hashes: Sequence[bytes]) -> None:
         """Append that items now have texts whose vectors are there already."""
         if len(item_ids):
-            items, texts = _item_keys(item_ids), _keys(content_hashes)
+            items, texts = id_keys(item_ids), _keys(content_hashes)
             columns = [items[:, 0], items[:, 1], texts[:, 0], texts[:, 1]]
             names = ["item_0", "item_1", "text_0", "text_1"]
             self._write("items", pa.table([pa.array(np.ascontiguousarray(c)) for c in columns], names=names))
@@ -137,7 +132,7 @@ class ContentStore:
 
     def current(self, item_ids: Sequence[str]) -> tuple[Keys, NDArray[np.bool_]]:
         """Keys of the texts (n, 2) that the store knows the items by, and for which it knows one."""
-        return self._items.find(_item_keys(item_ids))
+        return self._items.find(id_keys(item_ids))
 
     def has(self, content_hashes: Sequence[bytes]) -> NDArray[np.bool_]:
         """Whether there is a vector, per text (n,)."""

@@ -55,7 +55,7 @@ def evaluate_run(
     vectors = load_content(config, dataset.items)
     parameters = tune(parts, len(index))
     scorers: dict[str, Scorer] = {
-        "towers": tower_scorer(run_folder, vectors),
+        "towers": tower_scorer(run_folder, vectors, index.ids),
         "popularity": popularity(parts.train_and_validation, len(index)),
         "item_cf": item_cf(parts.train_and_validation, len(index), parameters),
         "content": content(vectors, rule.max_length),

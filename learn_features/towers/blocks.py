@@ -79,9 +79,14 @@ class PreferenceAlignment(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, config.dimension)
 
-    def forward(self, content: Tensor) -> Tensor:
-        """(B, L, C) to (B, L, D): at each position, what the content up to it says."""
+    def forward(self, content: Tensor, beside: Tensor | None = None) -> Tensor:
+        """(B, L, C) to (B, L, D): at each position, what the content up to it says.
+
+        `beside` (B, L, width): what else is known of each entry, added to its adapted content.
+        """
         x = self.adaptor(content)
+        if beside is not None:
+            x = x + beside
         if self.positions is not None:
             place = torch.arange(content.shape[1], device=content.device)
             x = x + self.positions(place.clamp_max(self.positions.num_embeddings - 1))

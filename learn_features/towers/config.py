@@ -44,6 +44,10 @@ class TowerConfig(BaseModel):
     """Gate the transformer with a sum of the history's item vectors, weighted by learned recency."""
     positions: Literal["none", "learned"] = "none"
     """Position embeddings, counted from the oldest entry; the authors' code has none."""
+    time_gaps: bool = False
+    """Whether the user tower also reads the time since the previous entry."""
+    residuals: bool = False
+    """Whether items seen in training carry a learned vector of width D beside their content."""
     max_length: int = Field(default=50, ge=1)
     """Longest history that positions and recency weights tell apart; the history rule's."""
     temperature: float = Field(default=0.07, gt=0)
@@ -58,6 +62,11 @@ class TowerConfig(BaseModel):
                 f"item_variant content needs dimension {self.dimension} to be the content's"
                 f" {self.content_dimension}"
             )
+        if self.item_variant == "content" and self.residuals:
+            raise ValueError(
+                "item_variant content is the content itself and has nothing that residuals could correct;"
+                " set residuals to false, or take variant projection"
+            )
         return self
 
     @property
@@ -70,6 +79,7 @@ _PAPER_LIKE: dict[str, Any] = {
     "content_dropout": 0.0,
     "item_variant": "sequence",
     "recency_sum": False,
+    "residuals": False,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""The item tower: one content vector to one item vector."""
+"""The item tower: one content vector, and a residual if there is one, to one item vector."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,6 +40,7 @@ class ItemTower(nn.Module):
     ) -> None:
         super().__init__()
         self.variant = config.item_variant
+        self.residuals = config.residuals
         self.input = content_input
         self.alignment: PreferenceAlignment | None = None
         self.projection: Projection | None = None
@@ -48,25 +49,42 @@ class ItemTower(nn.Module):
         elif self.variant == "projection":
             self.projection = Projection(config)
 
-    def forward(self, content: Tensor) -> Tensor:
-        """(B, C) float32 to unit vectors (B, D): every item for itself."""
+    def forward(self, content: Tensor, residual: Tensor | None = None) -> Tensor:
+        """(B, C) float32 to unit vectors (B, D): every item for itself.
+
+        `residual` (B, D): what training learned of each item beside its content; zeros, or None for all,
+        where it has seen nothing of them. `ValueError` if the towers were configured without.
+        """
         if self.alignment is not None:
             aligned = self.alignment(self.input(content).unsqueeze(1)).squeeze(1)
         elif self.projection is not None:
             aligned = self.projection(self.input(content))
         else:
             aligned = content
-        return F.normalize(aligned, dim=-1)
+        return self._unit(aligned, residual)
 
-    def each(self, content: Tensor) -> Tensor:
-        """Items of many sequences, each for itself, (B, L, C) to unit vectors (B, L, D)."""
-        return self(content.flatten(0, 1)).unflatten(0, content.shape[:2])
+    def each(self, content: Tensor, residuals: Tensor | None = None) -> Tensor:
+        """Items of many sequences, each for itself, (B, L, C) to unit vectors (B, L, D).
 
-    def targets(self, content: Tensor) -> Tensor:
-        """Target sequences in training, (B, T, C) to unit vectors (B, T, D).
+        `residuals` (B, L, D), as in `forward`.
+        """
+        flat = None if residuals is None else residuals.flatten(0, 1)
+        return self(content.flatten(0, 1), flat).unflatten(0, content.shape[:2])
+
+    def targets(self, content: Tensor, residuals: Tensor | None = None) -> Tensor:
+        """Target sequences in training, (B, T, C) and `residuals` (B, T, D) to unit vectors (B, T, D).
 
         Variant `sequence` reads each row causally, the others item by item.
         """
         if self.alignment is not None and self.variant == "sequence":
-            return F.normalize(self.alignment(self.input(content)), dim=-1)
-        return self.each(content)
+            return self._unit(self.alignment(self.input(content)), residuals)
+        return self.each(content, residuals)
+
+    def _unit(self, aligned: Tensor, residual: Tensor | None) -> Tensor:
+        if residual is not None:
+            if not self.residuals:
+                raise ValueError(
+                    "residuals were given to towers without; set residuals in their configuration"
+                )
+            aligned = aligned + residual
+        return F.normalize(aligned, dim=-1)

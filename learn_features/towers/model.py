@@ -14,8 +14,9 @@ from learn_features.towers.user_tower import UserTower
 class Towers(nn.Module):
     """User tower and item tower over one content input, with what they share registered in both.
 
-    `towers.user(content (B, L, C), lengths (B,)) -> (B, D)`, `towers.item(content (B, C)) -> (B, D)`:
-    each can be exported on its own.
+    `towers.user(content (B, L, C), lengths (B,)) -> (B, D)`, `towers.item(content (B, C)) -> (B, D)`, with
+    residuals and time gaps where the configuration has them: each can be exported on its own. The table
+    of residuals is no part of the towers (`towers.residuals`): new items do without.
     """
 
     def __init__(self, config: TowerConfig) -> None:

@@ -1,6 +1,6 @@
 """Scores of every item for evaluation cases, from trained towers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learn_features.data.splits import Cases
+from learn_features.data.cases import Cases
+from learn_features.data.time_gaps import time_gaps
 from learn_features.towers.model import Towers
-from learn_features.towers.weights import describe, history_rule, load_towers
+from learn_features.towers.weights import describe, history_rule, load_residuals, load_towers
 
 ITEM_BATCH = 4096
 TOKENS = 16_384
@@ -18,28 +19,44 @@ TOKENS = 16_384
 
 
 def tower_scorer(
-    run_folder: str | Path, content: NDArray[np.float16]
+    run_folder: str | Path, content: NDArray[np.float16], item_ids: Sequence[str]
 ) -> Callable[[Cases], NDArray[np.float32]]:
     """A scorer with the towers of a run or bundle: cases to float32 cosines (n cases, n items).
 
-    `content` (n items, C) is in the order of the data set's items. Raises `BundleError`.
+    `content` (n items, C) and `item_ids` are in the order of the data set's items; items that the run has
+    residuals of are scored with them. Raises `BundleError`.
     """
     rule = history_rule(run_folder, describe(run_folder))
-    return scorer(load_towers(run_folder), content, rule.max_length)
+    residuals = load_residuals(run_folder)
+    known = None if residuals is None else residuals.lookup(item_ids)
+    return scorer(load_towers(run_folder), content, rule.max_length, known)
 
 
 def scorer(
-    towers: Towers, content: NDArray[np.float16], max_length: int
+    towers: Towers,
+    content: NDArray[np.float16],
+    max_length: int,
+    residuals: NDArray[np.float32] | Tensor | None = None,
 ) -> Callable[[Cases], NDArray[np.float32]]:
     """A scorer with towers in memory; histories are cut to their newest `max_length` entries.
 
+    `residuals` (n items, D) in the order of `content`, zeros for items that have none; None: all of them.
     Item vectors are computed here, once. A case with an empty history scores 0 everywhere.
     """
     table = torch.from_numpy(np.ascontiguousarray(content))
-    items = item_vectors(towers, table)
+    beside = None if residuals is None else torch.as_tensor(residuals).detach()
+    items = item_vectors(towers, table, beside)
 
     def score(cases: Cases) -> NDArray[np.float32]:
-        users = user_vectors(towers, table, cases.history_offsets, cases.history_items, max_length)
+        users = user_vectors(
+            towers,
+            table,
+            cases.history_offsets,
+            cases.history_items,
+            max_length,
+            residuals=beside,
+            times_us=cases.history_times_us,
+        )
         scores: NDArray[np.float32] = (users @ items.T).cpu().numpy()
         return scores
 
@@ -47,12 +64,16 @@ def scorer(
 
 
 @torch.inference_mode()
-def item_vectors(towers: Towers, content: Tensor) -> Tensor:
-    """Vectors (n, D) float32 of all items, `content` (n, C) of any float type."""
+def item_vectors(towers: Towers, content: Tensor, residuals: Tensor | None = None) -> Tensor:
+    """Vectors (n, D) float32 of all items, `content` (n, C) of any float type, `residuals` (n, D)."""
     device = towers.log_scale.device
     was_training = towers.training
     towers.eval()
-    parts = [towers.item(part.to(device).float()) for part in content.split(ITEM_BATCH)]
+    beside = [None] * len(content) if residuals is None else residuals.split(ITEM_BATCH)
+    parts = [
+        towers.item(part.to(device).float(), None if known is None else known.to(device).float())
+        for part, known in zip(content.split(ITEM_BATCH), beside, strict=False)
+    ]
     towers.train(was_training)
     return torch.cat(parts)
 
@@ -64,14 +85,24 @@ def user_vectors(
     offsets: NDArray[np.int64],
     history: NDArray[np.int32],
     max_length: int,
+    *,
+    residuals: Tensor | None = None,
+    times_us: NDArray[np.int64] | None = None,
 ) -> Tensor:
-    """Vectors (n, D) of n histories in CSR form; batches hold histories of like length."""
+    """Vectors (n, D) of n histories in CSR form; batches hold histories of like length.
+
+    `residuals` (n items, D); `times_us` of the entries, needed by towers that read time gaps.
+    """
     device = towers.log_scale.device
     was_training = towers.training
     towers.eval()
     ends = offsets[1:]
     lengths = np.minimum(np.diff(offsets), max_length)
     vectors = torch.zeros(len(lengths), towers.config.dimension, device=device)
+    gaps = None
+    if towers.config.time_gaps and times_us is not None:
+        starts = ends - lengths  # where the newest entries begin
+        gaps = torch.from_numpy(time_gaps(times_us, starts[lengths > 0]))
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
     at = 0
@@ -84,9 +115,12 @@ def user_vectors(
         real = place < lengths[rows][:, None]
         source = np.where(real, (ends[rows] - lengths[rows])[:, None] + place, 0)
         index = torch.from_numpy(history[source].astype(np.int64))
-        padded = content[index].to(device).float() * torch.from_numpy(real)[..., None].to(device)
+        mask = torch.from_numpy(real).to(device)
         vectors[torch.from_numpy(rows).to(device)] = towers.user(
-            padded, torch.from_numpy(lengths[rows]).to(device)
+            content[index].to(device).float() * mask[..., None],
+            torch.from_numpy(lengths[rows]).to(device),
+            None if residuals is None else residuals[index].to(device).float() * mask[..., None],
+            None if gaps is None else gaps[torch.from_numpy(source)].to(device),
         )
     towers.train(was_training)
     return vectors

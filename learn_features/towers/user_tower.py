@@ -1,4 +1,4 @@
-"""The user tower: a history of content vectors to a user vector."""
+"""The user tower: a history of content vectors, residuals and time gaps to a user vector."""
 
 import torch
 from torch import Tensor, nn
@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from learn_features.towers.blocks import ContentInput, PreferenceAlignment
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.item_tower import ItemTower
+from learn_features.towers.time_gaps import TimeGaps
 
 START_EXPONENT = 0.5
 """Recency weights start as (age + 1) ** -0.5, near what tuned item-item filtering ends with."""
@@ -42,32 +43,71 @@ class UserTower(nn.Module):
         super().__init__()
         self.input = content_input
         self.alignment = alignment
+        # no bias: an item without a residual adds nothing, as if towers had none
+        self.residual_input = (
+            nn.Linear(config.dimension, config.width, bias=False) if config.residuals else None
+        )
+        self.gaps = TimeGaps(config.width) if config.time_gaps else None
         self.items: ItemTower | None = None
         if config.recency_sum:
             self.items = items
             self.recency = RecencySum(config.max_length)
             self.gate = nn.Linear(2 * config.dimension, config.dimension)
 
-    def positions(self, content: Tensor, item_vectors: Tensor | None = None) -> Tensor:
+    def positions(
+        self,
+        content: Tensor,
+        *,
+        residuals: Tensor | None = None,
+        gaps: Tensor | None = None,
+        item_vectors: Tensor | None = None,
+    ) -> Tensor:
         """One user vector after each history entry, (B, L, C) to unit vectors (B, L, D).
 
-        `item_vectors` (B, L, D): those of the history where the caller has them already.
+        `residuals` (B, L, D): those of the history's items, as the item tower takes them; None: all zeros.
+        `gaps` (B, L) float32: seconds since the previous entry (`data.time_gaps`), where the towers read
+        them. `item_vectors` (B, L, D): those of the history where the caller has them already.
+        Raises `ValueError` for inputs that the towers were configured without, and for missing gaps.
         """
-        aligned = self.alignment(self.input(content))
+        aligned = self.alignment(self.input(content), self._beside(residuals, gaps))
         if self.items is not None:
-            vectors = self.items.each(content) if item_vectors is None else item_vectors
+            vectors = self.items.each(content, residuals) if item_vectors is None else item_vectors
             summed = self.recency(vectors)
             gate = torch.sigmoid(self.gate(torch.cat((aligned, summed), dim=-1)))
             aligned = gate * aligned + (1 - gate) * summed
         return F.normalize(aligned, dim=-1)
 
-    def forward(self, content: Tensor, lengths: Tensor) -> Tensor:
+    def _beside(self, residuals: Tensor | None, gaps: Tensor | None) -> Tensor | None:
+        """What the transformer reads beside the content, (B, L, width)."""
+        if residuals is not None and self.residual_input is None:
+            raise ValueError("residuals were given to towers without; set residuals in their configuration")
+        if (gaps is None) != (self.gaps is None):
+            raise ValueError(
+                "the towers read time gaps, and none were given"
+                if gaps is None
+                else "time gaps were given to towers that read none; set time_gaps in their configuration"
+            )
+        parts = []
+        if self.residual_input is not None and residuals is not None:
+            parts.append(self.residual_input(residuals))
+        if self.gaps is not None and gaps is not None:
+            parts.append(self.gaps(gaps))
+        return sum(parts[1:], parts[0]) if parts else None
+
+    def forward(
+        self,
+        content: Tensor,
+        lengths: Tensor,
+        residuals: Tensor | None = None,
+        gaps: Tensor | None = None,
+    ) -> Tensor:
         """The users' vectors (B, D), float32 and of unit length.
 
         `content` (B, L, C) float32: histories, oldest entry first, padded on the right with zeros;
-        `lengths` (B,) int64: real entries, at least 1. Attention is causal, so padding is never seen.
+        `lengths` (B,) int64: real entries, at least 1; `residuals` and `gaps` as in `positions`, padded
+        alike. Attention is causal, so padding is never seen.
         """
         last = (lengths - 1).clamp_min(0)
-        vectors = self.positions(content)
+        vectors = self.positions(content, residuals=residuals, gaps=gaps)
         index = last[:, None, None].expand(-1, 1, vectors.shape[-1])
         return vectors.gather(1, index).squeeze(1)

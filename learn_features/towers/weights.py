@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import torch
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
@@ -20,6 +22,7 @@ from learn_features.contracts.history import HistoryRule
 from learn_features.errors import BundleError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
+from learn_features.towers.residuals import ItemResiduals
 
 RUN_WEIGHTS_FILE = "weights.safetensors"
 RUN_FILE = "run.json"
@@ -58,6 +61,37 @@ def load_towers(folder: str | Path) -> Towers:
     except (SafetensorError, BundleError) as error:
         raise BundleError(f"{folder}/{name}: {error}") from None
     return towers.eval()
+
+
+def load_residuals(folder: str | Path) -> ItemResiduals | None:
+    """The item residuals of a run's folder or of a bundle (path or fsspec URI); None: its towers have none.
+
+    Raises `BundleError` if they are missing, altered, or of another width than the towers.
+    """
+    about = describe(folder)
+    config = tower_config(folder, about)
+    if not config.residuals:
+        return None
+    filesystem, path = fsspec.url_to_fs(f"{str(folder).rstrip('/')}/{manifest.RESIDUALS_FILE}")
+    with tempfile.TemporaryDirectory(prefix="learn-features-") as aside:
+        file = Path(path)
+        if not isinstance(filesystem, LocalFileSystem):
+            file = Path(aside) / manifest.RESIDUALS_FILE  # stays mapped when its name is gone
+            try:
+                filesystem.get_file(path, str(file))
+            except OSError as error:
+                raise BundleError(f"{folder}/{file.name}: cannot be read: {error}") from None
+        residuals = ItemResiduals.load(file, config.dimension)
+        if "files" in about and _digest(file) != about["files"].get(file.name):
+            raise BundleError(
+                f"{folder}/{file.name}: its digest is not the manifest's; fetch the bundle again"
+            )
+    return residuals
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as raw:
+        return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
 def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:

@@ -8,7 +8,8 @@ from learn_features.contracts.manifest import EncoderSpec
 from learn_features.errors import SpaceMismatch
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
-from learn_features.towers.weights import describe, load_towers
+from learn_features.towers.residuals import ItemResiduals
+from learn_features.towers.weights import describe, load_residuals, load_towers, tower_config
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Parent:
 
     towers: Towers
     space_id: str | None
+    residuals: ItemResiduals | None = None
+    """What the parent learned of single items; None: it has none."""
 
 
 def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, config: TowerConfig) -> Parent:
@@ -26,16 +29,18 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
     `BundleError` if it cannot be read.
     """
     about = describe(uri)
+    # through the model: what an older parent does not name has its default
+    parents = {**about, "towers": tower_config(uri, about).model_dump(mode="json")}
     for part, ours in (
         ("encoder", encoder.model_dump(mode="json")),
         ("history", history.model_dump(mode="json")),
         ("towers", config.model_dump(mode="json")),
     ):
-        theirs = about.get(part) or {}
+        theirs = parents.get(part) or {}
         differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
         if differing:
             changes = ", ".join(f"{key} {theirs.get(key)!r} → {ours.get(key)!r}" for key in differing)
             raise SpaceMismatch(
                 f"{uri}: its {part} differs ({changes}); train without a parent, or with its settings"
             )
-    return Parent(load_towers(uri), about.get("space_id"))
+    return Parent(load_towers(uri), about.get("space_id"), load_residuals(uri))

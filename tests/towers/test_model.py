@@ -47,7 +47,7 @@ def test_item_vectors_given_are_those_computed(make_towers):
     towers = make_towers("projection")
     content = torch.randn(2, 5, 12)
     given = towers.item(content)
-    torch.testing.assert_close(towers.user.positions(content), towers.user.positions(content, given))
+    torch.testing.assert_close(towers.user.positions(content), towers.user.positions(content, item_vectors=given))
 
 
 def test_only_variant_a_reads_targets_in_their_sequence(make_towers):

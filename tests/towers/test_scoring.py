@@ -56,5 +56,5 @@ def test_a_run_folder_brings_its_history_length(make_towers, cases, tmp_path):
     save_towers(towers, tmp_path / "weights.safetensors")
     about = {"towers": towers.config.model_dump(), "history": HistoryRule(max_length=4).model_dump()}
     (tmp_path / "run.json").write_text(json.dumps(about))
-    scores = scoring.tower_scorer(tmp_path, content)(cases)
+    scores = scoring.tower_scorer(tmp_path, content, [f"i{row}" for row in range(20)])(cases)
     np.testing.assert_allclose(scores, slow_scores(towers, content, cases, 4), atol=1e-5)

@@ -1,0 +1,102 @@
+"""What training learned of each item beside its content. NumPy only: serving reads it too.
+
+The file (`item_residuals.safetensors`) holds
+  `keys`       uint64 (2, n): the items' 128-bit keys (`content.key_index`), ascending
+  `residuals`  float32 (n, D): a row for each key
+and is read through a memory map: a look-up touches the pages of a binary search and of the rows it
+returns, so 31 million items cost no memory of their own.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn_features.content.key_index import find_rows, id_keys
+from learn_features.durable import sync
+from learn_features.errors import BundleError, DataError
+from learn_features.towers.tensor_file import mapped
+
+_KEYS, _RESIDUALS = "keys", "residuals"
+
+
+class ItemResiduals:
+    """A residual (D,) float32 for each item that training has seen; zeros for all others.
+
+    Args:
+        keys: uint64 (2, n), ascending, none twice.
+        table: float32 (n, D), a row for each key.
+    """
+
+    def __init__(self, keys: NDArray[np.uint64], table: NDArray[np.float32]) -> None:
+        self._keys, self._table = keys, table
+
+    @classmethod
+    def of(cls, item_ids: Sequence[str], table: NDArray[np.float32]) -> "ItemResiduals":
+        """Of items in any order and their rows (n, D); `DataError` for repeats and what is not finite."""
+        if table.ndim != 2 or len(table) != len(item_ids):
+            raise DataError(f"item residuals: {len(item_ids)} items and a table of shape {table.shape}")
+        broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
+        if len(broken):
+            first = ", ".join(item_ids[row] for row in broken[:5])
+            raise DataError(
+                f"item residuals: {len(broken)} of {len(table)} are not finite, first of items {first};"
+                " training has diverged, lower the residuals' learning rate"
+            )
+        keys = id_keys(item_ids)
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        ascending = np.ascontiguousarray(keys[order].T)
+        again = np.flatnonzero((ascending[:, 1:] == ascending[:, :-1]).all(axis=0))
+        if len(again):
+            first = ", ".join(item_ids[row] for row in order[again[:5]])
+            raise DataError(f"item residuals: {len(again)} items are named more than once, first {first}")
+        return cls(ascending, np.ascontiguousarray(table[order], dtype=np.float32))
+
+    def __len__(self) -> int:
+        """Items that have one."""
+        return len(self._table)
+
+    @property
+    def dimension(self) -> int:
+        """D"""
+        return int(self._table.shape[1])
+
+    def lookup(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Residuals (len(item_ids), D), zeros where an item has none."""
+        found = np.zeros((len(item_ids), self.dimension), dtype=np.float32)
+        rows = find_rows(self._keys.T, id_keys(item_ids))
+        known = rows >= 0
+        found[known] = self._table[rows[known]]
+        return found
+
+    def save(self, file: Path) -> None:
+        """Write to `file`, whole or not at all."""
+        from safetensors.numpy import save_file
+
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        save_file({_KEYS: np.asarray(self._keys), _RESIDUALS: np.asarray(self._table)}, temporary)
+        sync(temporary)
+        temporary.replace(file)
+        sync(file.parent)
+
+    @classmethod
+    def load(cls, file: Path, dimension: int | None = None) -> "ItemResiduals":
+        """Map the residuals in `file`; `BundleError` if it holds something else, or another width."""
+        tensors = mapped(file)
+        shapes = {name: (tensor.dtype.str, tensor.shape) for name, tensor in tensors.items()}
+        keys, table = tensors.get(_KEYS), tensors.get(_RESIDUALS)
+        if (
+            keys is None
+            or table is None
+            or len(tensors) != 2
+            or (keys.dtype, keys.shape) != (np.uint64, (2, len(table)))
+            or (table.dtype, table.ndim) != (np.float32, 2)
+        ):
+            raise BundleError(f"{file}: is no table of item residuals, it holds {shapes}")
+        if dimension is not None and table.shape[1] != dimension:
+            raise BundleError(f"{file}: residuals have width {table.shape[1]}, the towers {dimension}")
+        if (keys[0, 1:] < keys[0, :-1]).any():
+            raise BundleError(f"{file}: its keys are not in order, so items would not be found; export again")
+        return cls(keys, table)
