@@ -92,7 +92,7 @@ def _take_quality(context: Context, evaluation: dict[str, Any], run_folder: Path
         "train_seconds": run["seconds"],
     }
     lines = (run_folder / "metrics.jsonl").read_text().splitlines()
-    for epoch in map(json.loads, lines):
+    for epoch in (line for line in map(json.loads, lines) if "epoch" in line):
         story.losses.append(epoch["loss"])
         story.phases.append(epoch["phase"])
         if epoch.get("validation"):

@@ -5,12 +5,13 @@ a sample of the whole history and of the targets, stage two the positions of the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learn_features.data.sequences import Sequences
+from learn_features.data.time_gaps import FIRST, time_gaps
 from learn_features.training.recipe import Recipe
 from learn_features.training.sampling import draw
 
@@ -21,6 +22,8 @@ class CutBatch:
 
     history: NDArray[np.int64]
     """(B, H)"""
+    history_gaps: NDArray[np.float32]
+    """(B, H), seconds since the entry before in the sample"""
     history_positions: NDArray[np.int64]
     """(B, Nh)"""
     history_real: NDArray[np.bool_]
@@ -31,6 +34,18 @@ class CutBatch:
     """(B, Nt)"""
     target_real: NDArray[np.bool_]
     """(B, Nt)"""
+
+    def part(self, number: int, of: int) -> "CutBatch":
+        """The users of part `number` of `of`; parts are padded with users without a pair to one size."""
+        users = len(self.history)
+        rows = slice(users * number // of, users * (number + 1) // of)
+        missing = -(-users // of) - (rows.stop - rows.start)
+        return CutBatch(*(_grown(getattr(self, field.name)[rows], missing) for field in fields(self)))
+
+    @property
+    def pairs(self) -> int:
+        """Real (history position, target) pairs."""
+        return int((self.history_real.sum(1) * self.target_real.sum(1)).sum())
 
 
 def cut_places(sequences: Sequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -55,17 +70,18 @@ def cut_batches(
     starts, ends = sequences.offsets[users], sequences.offsets[users + 1]
     count = max(1, len(users) // recipe.users_per_step)
     for part in np.array_split(np.arange(len(users)), count)[:steps]:
-        history, history_lengths = _first_stage(
-            sequences.items, starts[part], cuts[part], recipe.history_length, recipe, rng
+        history_place, in_history = _first_stage(
+            cuts[part] - starts[part], recipe.history_length, recipe, rng
         )
-        targets, target_lengths = _first_stage(
-            sequences.items, cuts[part], ends[part], recipe.target_length, recipe, rng
+        target_place, in_targets = _first_stage(ends[part] - cuts[part], recipe.target_length, recipe, rng)
+        history_place += starts[part][:, None]
+        yield CutBatch(
+            np.where(in_history, sequences.items[history_place], 0).astype(np.int64),
+            _gaps(sequences.times_us, history_place, in_history),
+            *_second_stage(in_history.sum(1), recipe.history_positions, recipe, rng),
+            np.where(in_targets, sequences.items[cuts[part][:, None] + target_place], 0).astype(np.int64),
+            *_second_stage(in_targets.sum(1), recipe.target_positions, recipe, rng),
         )
-        history_positions, history_real = _second_stage(
-            history_lengths, recipe.history_positions, recipe, rng
-        )
-        target_positions, target_real = _second_stage(target_lengths, recipe.target_positions, recipe, rng)
-        yield CutBatch(history, history_positions, history_real, targets, target_positions, target_real)
 
 
 def steps_per_epoch(sequences: Sequences, recipe: Recipe) -> int:
@@ -74,19 +90,27 @@ def steps_per_epoch(sequences: Sequences, recipe: Recipe) -> int:
 
 
 def _first_stage(
-    items: NDArray[np.int32],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    size: int,
-    recipe: Recipe,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    place, real = draw(ends - starts, size, recipe.first_stage, rng, recipe.alpha, recipe.beta)
-    chosen = np.where(real, items[starts[:, None] + place], 0).astype(np.int64)
-    return chosen, real.sum(axis=1)
+    lengths: NDArray[np.int64], size: int, recipe: Recipe, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    return draw(lengths, size, recipe.first_stage, rng, recipe.alpha, recipe.beta)
 
 
 def _second_stage(
     lengths: NDArray[np.int64], size: int, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     return draw(lengths, size, recipe.second_stage, rng, recipe.alpha, recipe.beta)
+
+
+def _gaps(
+    times_us: NDArray[np.int64], place: NDArray[np.int64], real: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Gaps (B, H) of histories whose real entries are at `place` (B, H); FIRST where nothing is."""
+    gaps = np.full(place.shape, FIRST, dtype=np.float32)
+    lengths = real.sum(axis=1)
+    gaps[real] = time_gaps(times_us[place[real]], np.cumsum(lengths) - lengths)
+    return gaps
+
+
+def _grown(rows: NDArray, count: int) -> NDArray:
+    """`rows` and `count` more of zeros."""
+    return np.concatenate((rows, np.zeros((count, *rows.shape[1:]), rows.dtype))) if count else rows

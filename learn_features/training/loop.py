@@ -1,23 +1,40 @@
-"""The loop: AdamW, warm-up and cosine, clipping, the best state by validation, early stopping."""
+"""One phase of training: its epochs, the best state by validation, early stopping. Can stop at any step.
 
+Everything random is drawn for its place (seeds.py), so what has to be kept is tensors and counters:
+`tensors()` and `counters`, both put back by `restore`.
+"""
+
+import itertools
 import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from learn_features.errors import ConfigError
-from learn_features.towers.model import Towers
-from learn_features.towers.weights import restore, tensors
+from learn_features.training import seeds
+from learn_features.training.curves import POINTS, Epoch, Point
 from learn_features.training.objectives import Objective
+from learn_features.training.optimiser import (
+    Averages,
+    Schedule,
+    moments,
+    optimiser,
+    set_moments,
+    set_rate,
+)
+from learn_features.training.ranks import Ranks
 from learn_features.training.recipe import Recipe
+from learn_features.training.step import Step
+from learn_features.training.trained import Trained
 
 Progress = Callable[[int, int], None]
-Validate = Callable[[Towers], dict[str, float]]
+Validate = Callable[[Trained], dict[str, float]]
 
 SELECTED_BY = "recall_at_10"
 
@@ -28,61 +45,78 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One line of `metrics.jsonl`."""
+class Phase:
+    """One run over epochs.
 
-    phase: str
-    epoch: int
-    steps: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    validation: dict[str, float] = field(default_factory=dict)
+    name, number  number goes into every random choice
+    epochs        how many
+    steps         length of the learning-rate schedule in epochs; more than `epochs` where it ends early
+    peak          highest learning rate
+    """
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up to `peak`, then a cosine to zero at `steps`."""
-
+    name: str
+    number: int
+    epochs: int
+    schedule_epochs: int
     peak: float
-    steps: int
-    warmup: int
 
-    def at(self, step: int) -> float:
-        """Learning rate of step `step` (0-based)."""
-        if step < self.warmup:
-            return self.peak * (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+@dataclass
+class Counters:
+    """Where a phase stands, beside its tensors; JSON."""
+
+    step: int = 0
+    """Optimiser steps so far."""
+    in_epoch: int = 0
+    """Of them in the epoch that has begun."""
+    loss_sum: float = 0.0
+    """Over `in_epoch`."""
+    point_sum: float = 0.0
+    point_steps: int = 0
+    seconds: float = 0.0
+    """Spent on the epoch that has begun."""
+    best_score: float | None = None
+    best_epoch: int = 0
+    """1-based; 0: nothing was validated."""
+    history: list[Epoch] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, saved: dict[str, Any]) -> "Counters":
+        """From `as_dict`, through JSON."""
+        counters = cls(**saved)
+        counters.history = [Epoch(**line) for line in saved["history"]]
+        counters.points = [Point(**line) for line in saved["points"]]
+        return counters
 
 
 class Fit:
-    """Trains `towers` in place on one objective.
-
-    Args:
-        peak: highest learning rate.
-        warmup_share: share of all steps that warm up.
-        rng: source of every random choice but dropout, which is torch's.
-    """
+    """Trains `model` in place through one phase."""
 
     def __init__(
         self,
-        towers: Towers,
+        model: Trained,
         objective: Objective,
         recipe: Recipe,
+        phase: Phase,
         *,
-        phase: str,
-        epochs: int,
-        peak: float,
-        rng: np.random.Generator,
+        seed: int,
+        ranks: Ranks,
     ) -> None:
-        self._towers, self._objective, self._recipe, self._rng = towers, objective, recipe, rng
-        self._phase, self._epochs = phase, epochs
-        steps = objective.steps * epochs
-        self._schedule = Schedule(peak, steps, max(1, int(steps * recipe.warmup_share)))
-        self._optimizer = _optimizer(towers, recipe.weight_decay)
-        self._step = 0
-        self.history: list[Epoch] = []
+        self._model, self._objective, self._recipe = model, objective, recipe
+        self._seed, self._ranks, self.phase = seed, ranks, phase
+        steps = objective.steps * phase.schedule_epochs
+        self._schedule = Schedule(phase.peak, steps, max(1, int(steps * recipe.warmup_share)))
+        self._steps = objective.steps * phase.epochs
+        self._optimizer = optimiser(model, recipe)
+        self._averages = Averages(model, recipe.ema) if recipe.ema else None
+        self._step = Step(model, objective, recipe, ranks, seed=seed, phase=phase.number)
+        self._best: dict[str, Tensor] = {}
+        self._pending: tuple[Tensor, float] | None = None
+        self.counters = Counters()
 
     def run(
         self,
@@ -90,86 +124,141 @@ class Fit:
         validate: Validate | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
         progress: Progress | None = None,
+        checkpoint: Callable[[bool], None] | None = None,
     ) -> None:
-        """All epochs. With `validate` the towers end in their best state, and training stops early
-        when `patience` epochs brought nothing better.
+        """All epochs that are left. With `validate` the model ends in its best state, and training stops
+        early when `patience` epochs brought nothing better. `checkpoint` is called after every step,
+        with True at the end of an epoch.
 
         Raises `ConfigError` if the loss is not finite or grows away.
         """
-        best: dict[str, Tensor] | None = None
-        best_score, best_epoch = -math.inf, 0
-        for number in range(1, self._epochs + 1):
-            epoch = self._epoch(number, validate, progress)
-            self.history.append(epoch)
-            log.info(
-                "%s epoch %d of %d: loss %.4f %s",
-                self._phase, number, self._epochs, epoch.loss,
-                " ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items()),
-            )  # fmt: skip
+        while not self._over(validate is not None):
+            epoch = self._epoch(validate, progress, checkpoint)
             if on_epoch is not None:
                 on_epoch(epoch)
-            if validate is None:
-                continue
-            if epoch.validation[SELECTED_BY] > best_score:
-                best_score, best_epoch = epoch.validation[SELECTED_BY], number
-                best = {name: tensor.clone() for name, tensor in tensors(self._towers).items()}
-            elif number - best_epoch >= self._recipe.patience:
-                break
-        if best is not None:
-            restore(self._towers, best)
+            if checkpoint is not None:
+                checkpoint(True)
+        if self._best:
+            self._put_best()
+        elif self._averages is not None:
+            self._averages.exchange()
         if progress is not None:
-            progress(self._objective.steps * self._epochs, self._objective.steps * self._epochs)
+            progress(self._steps, self._steps)
 
-    @property
-    def best_epoch(self) -> int:
-        """Epoch (1-based) with the best validation; the last one without validation."""
-        scores = [epoch.validation.get(SELECTED_BY, float(epoch.epoch)) for epoch in self.history]
-        return int(np.argmax(scores)) + 1
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next step needs, by name; not copied."""
+        state = {f"model/{name}": tensor.detach() for name, tensor in self._model.named_state().items()}
+        averages = self._averages.named() if self._averages is not None else {}
+        best = {f"best/{name}": tensor for name, tensor in self._best.items()}
+        return {**state, **moments(self._model, self._optimizer), **averages, **best}
 
-    def _epoch(self, number: int, validate: Validate | None, progress: Progress | None) -> Epoch:
-        started = time.perf_counter()
-        self._towers.train()
-        losses: list[float] = []
-        rate = 0.0
-        for loss in self._objective.losses(self._towers, self._rng):
-            rate = self._schedule.at(self._step)
-            self._update(loss, rate)
-            losses.append(float(loss.detach()))
-            self._step += 1
-            if not math.isfinite(losses[-1]):
-                raise ConfigError(
-                    f"training: the loss is {losses[-1]} at step {self._step} ({self._phase} {number});"
-                    f" lower the learning rate ({self._schedule.peak:g}) of the preset"
-                )
-            if progress is not None:
-                progress(self._step, self._schedule.steps)
-        if not losses:
-            raise ConfigError("training: an epoch has no batch; there are too few users with a next item")
-        mean = float(np.mean(losses))
-        if self.history and mean > DIVERGED * self.history[0].loss + 1:
+    @torch.no_grad()
+    def restore(self, saved: dict[str, Tensor], counters: Counters) -> None:
+        """Stand where `tensors()` and `counters` were taken; names and shapes have been compared."""
+        for name, tensor in self._model.named_state().items():
+            tensor.copy_(saved[f"model/{name}"])
+        set_moments(self._model, self._optimizer, saved)
+        for name, tensor in (self._averages.named() if self._averages is not None else {}).items():
+            tensor.copy_(saved[name])
+        self._best = {
+            name.removeprefix("best/"): tensor for name, tensor in saved.items() if name.startswith("best/")
+        }
+        self.counters = counters
+
+    def settle(self) -> None:
+        """Read the loss of the last step, which is left to run while the next one is prepared."""
+        if self._pending is None:
+            return
+        tensor, rate = self._pending
+        self._pending = None
+        loss, counters = float(tensor), self.counters
+        if not math.isfinite(loss):
             raise ConfigError(
-                f"training: the loss grew from {self.history[0].loss:.3f} to {mean:.3f} in epoch {number};"
-                f" lower the learning rate ({self._schedule.peak:g}) of the preset"
+                f"training: the loss is {loss} at step {counters.step} ({self.phase.name}"
+                f" {len(counters.history) + 1}); lower the learning rate ({self._schedule.peak:g}) of the"
+                " preset"
             )
-        validation = validate(self._towers) if validate is not None else {}
+        counters.loss_sum += loss
+        counters.point_sum += loss
+        counters.point_steps += 1
+        if counters.point_steps >= max(1, self._steps // POINTS):
+            mean = counters.point_sum / counters.point_steps
+            counters.points.append(Point(self.phase.name, counters.step, mean, rate))
+            counters.point_sum, counters.point_steps = 0.0, 0
+
+    def _over(self, selecting: bool) -> bool:
+        done, best = len(self.counters.history), self.counters.best_epoch
+        return done >= self.phase.epochs or (selecting and 0 < best <= done - self._recipe.patience)
+
+    def _epoch(
+        self,
+        validate: Validate | None,
+        progress: Progress | None,
+        checkpoint: Callable[[bool], None] | None,
+    ) -> Epoch:
+        counters, number = self.counters, len(self.counters.history) + 1
+        started = time.perf_counter() - counters.seconds
+        self._model.train()
+        order = seeds.generator(self._seed, self.phase.number, "batches", number)
+        for batch in itertools.islice(self._objective.batches(order), counters.in_epoch, None):
+            self._update(batch)
+            counters.seconds = time.perf_counter() - started
+            if checkpoint is not None:
+                checkpoint(False)
+            if progress is not None:
+                progress(counters.step, self._steps)
+        self.settle()
+        if not counters.in_epoch:
+            raise ConfigError("training: an epoch has no batch; there are too few users with a next item")
+        mean = counters.loss_sum / counters.in_epoch
+        first = counters.history[0].loss if counters.history else mean
+        if mean > DIVERGED * first + 1:
+            raise ConfigError(
+                f"training: the loss grew from {first:.3f} to {mean:.3f} in epoch {number}; lower the"
+                f" learning rate ({self._schedule.peak:g}) of the preset"
+            )
+        validation = self._validation(validate, number)
+        rate = self._schedule.at(counters.step - 1)
         seconds = time.perf_counter() - started
-        return Epoch(self._phase, number, len(losses), mean, rate, seconds, validation)
+        epoch = Epoch(self.phase.name, number, counters.in_epoch, mean, rate, seconds, validation)
+        counters.history.append(epoch)
+        counters.in_epoch, counters.loss_sum, counters.seconds = 0, 0.0, 0.0
+        log.info(
+            "%s epoch %d of %d: loss %.4f %s",
+            self.phase.name, number, self.phase.epochs, mean,
+            " ".join(f"{name} {value:.4f}" for name, value in validation.items()),
+        )  # fmt: skip
+        return epoch
 
-    def _update(self, loss: Tensor, rate: float) -> None:
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+    def _update(self, batch: Any) -> None:
+        counters = self.counters
+        rate = self._schedule.at(counters.step)
+        set_rate(self._optimizer, rate)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._towers.parameters(), self._recipe.clip_norm)
+        loss = self._step(batch, counters.step)
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip_norm)
         self._optimizer.step()
+        if self._averages is not None:
+            self._averages.update(counters.step)
+        self.settle()
+        self._pending = loss, rate
+        counters.step += 1
+        counters.in_epoch += 1
 
+    def _validation(self, validate: Validate | None, number: int) -> dict[str, float]:
+        """Metrics of the weights that would be kept, and these kept if they are the best yet."""
+        if validate is None:
+            return {}
+        with self._averages.in_force() if self._averages is not None else nullcontext():
+            metrics = validate(self._model) if self._ranks.leads else {}
+            (score,) = self._ranks.told([metrics.get(SELECTED_BY, 0.0)])
+            if self.counters.best_score is None or score > self.counters.best_score:
+                self.counters.best_score, self.counters.best_epoch = score, number
+                parameters = self._model.named_parameters()
+                self._best = {name: p.detach().to("cpu", copy=True) for name, p in parameters}
+        return metrics
 
-def _optimizer(towers: Towers, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW; biases, norms and scalars do not decay."""
-    trained = [p for p in towers.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in trained)
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=fused)
+    @torch.no_grad()
+    def _put_best(self) -> None:
+        for name, parameter in self._model.named_parameters():
+            parameter.copy_(self._best[name])

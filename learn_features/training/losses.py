@@ -1,4 +1,5 @@
-"""Losses over unit vectors; `scale` is 1 / temperature. All return a mean, in nats."""
+"""Losses over unit vectors; `scale` is 1 / temperature. All return a mean, in nats, and compute in float32:
+the eight bits of bf16 are too few for a sum over a catalogue."""
 
 import math
 
@@ -12,7 +13,8 @@ def full_softmax(users: Tensor, items: Tensor, positives: Tensor, scale: Tensor)
 
     `users` (P, D), `items` (M, D) one row a catalogue item, `positives` (P,) int64 rows of `items`.
     """
-    return F.cross_entropy(scale * users @ items.T, positives)
+    with full_precision(users):
+        return F.cross_entropy(scale * users.float() @ items.float().T, positives)
 
 
 def sampled_softmax(
@@ -31,40 +33,63 @@ def sampled_softmax(
     """
     same = positive_ids[:, None] == negative_ids[None, :]
     others = (~same).sum(dim=1, keepdim=True).clamp_min(1)
-    logits = scale * users @ negatives.T + torch.log((catalogue - 1) / others)
-    logits = logits.masked_fill(same, -torch.inf)
-    right = (scale * (users * positives).sum(-1)).unsqueeze(1)
-    log_sum = torch.logsumexp(torch.cat((right, logits), dim=1), dim=1)
-    return (log_sum - right.squeeze(1)).mean()
+    with full_precision(users):
+        users = scale * users.float()
+        logits = users @ negatives.float().T + torch.log((catalogue - 1) / others)
+        logits = logits.masked_fill(same, -torch.inf)
+        right = (users * positives.float()).sum(-1, keepdim=True)
+        log_sum = torch.logsumexp(torch.cat((right, logits), dim=1), dim=1)
+        return (log_sum - right.squeeze(1)).mean()
 
 
 def dense_all_action(
-    users: Tensor, items: Tensor, item_ids: Tensor, user_real: Tensor, item_real: Tensor, scale: Tensor
+    users: Tensor,
+    items: Tensor,
+    item_ids: Tensor,
+    user_real: Tensor,
+    item_real: Tensor,
+    scale: Tensor,
+    *,
+    first: int = 0,
+    log_frequency: Tensor | None = None,
 ) -> Tensor:
     """Every history position of a user against every target of the same user (PAPER: Training).
 
-    `users` (B, Nh, D), `items` (B, Nt, D), `item_ids` (B, Nt), `user_real` (B, Nh) and `item_real`
-    (B, Nt) bool. Negatives are the other users' targets; one that equals a target of the same user
-    does not count. The mean is over all real (position, target) pairs.
+    `users` (B, Nh, D), `user_real` (B, Nh) bool; `items` (Z, Nt, D), `item_ids` and `item_real` (Z, Nt):
+    the targets of Z ≥ B users, those of the B from row `first` on. Negatives are the other users'
+    targets; one that equals a target of the same user does not count. `log_frequency` (Z, Nt): log of how
+    often an item is a target, taken off its scores, as in-batch negatives are drawn by popularity (logQ
+    correction, Yi et al. 2019, "Sampling-bias-corrected neural modeling"). The mean is over all real
+    (position, target) pairs, 0 if there are none.
     """
     batch, history, _ = users.shape
-    targets = items.shape[1]
-    scores = scale * users.flatten(0, 1) @ items.flatten(0, 1).T
-    scores = scores.view(batch, history, batch, targets)
+    everybody, targets, _ = items.shape
     own = torch.arange(batch, device=users.device)
-    positive = scores[own, :, own, :]
-    negative_log_sum = torch.logsumexp(
-        scores.masked_fill(~_negatives(item_ids, item_real)[:, None], -math.inf).flatten(2), dim=-1
-    )
-    losses = F.softplus(negative_log_sum.unsqueeze(-1) - positive)
-    pairs = user_real.unsqueeze(-1) & item_real.unsqueeze(1)
-    return losses[pairs].mean()
+    with full_precision(users):
+        scores = scale * users.float().flatten(0, 1) @ items.float().flatten(0, 1).T
+        if log_frequency is not None:
+            scores = scores - log_frequency.flatten()
+        scores = scores.view(batch, history, everybody, targets)
+        positive = scores[own, :, first + own, :]
+        negatives = _negatives(item_ids, item_real, first, batch)
+        negative_log_sum = torch.logsumexp(
+            scores.masked_fill(~negatives[:, None], -math.inf).flatten(2), dim=-1
+        )
+        losses = F.softplus(negative_log_sum.unsqueeze(-1) - positive)
+    pairs = user_real.unsqueeze(-1) & item_real[first : first + batch].unsqueeze(1)
+    return torch.where(pairs, losses, 0.0).sum() / pairs.sum().clamp_min(1)
 
 
-def _negatives(item_ids: Tensor, item_real: Tensor) -> Tensor:
-    """(B, B, Nt) bool: may target (z, k) be a negative of user i?"""
-    batch = item_ids.shape[0]
-    equal = item_ids[:, :, None, None] == item_ids[None, None, :, :]
-    clash = (equal & item_real[:, :, None, None]).any(dim=1)
-    other = ~torch.eye(batch, dtype=torch.bool, device=item_ids.device)
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """No autocast on the device of `tensor`."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def _negatives(item_ids: Tensor, item_real: Tensor, first: int, batch: int) -> Tensor:
+    """(B, Z, Nt) bool: may target (z, k) be a negative of user i, who is row `first` + i?"""
+    mine = slice(first, first + batch)
+    equal = item_ids[mine, :, None, None] == item_ids[None, None, :, :]
+    clash = (equal & item_real[mine, :, None, None]).any(dim=1)
+    rows = torch.arange(len(item_ids), device=item_ids.device)
+    other = rows[None, :] != rows[mine, None]
     return other.unsqueeze(-1) & item_real.unsqueeze(0) & ~clash

@@ -1,15 +1,19 @@
 """Next-item softmax: every entry is predicted from those before it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
-from learn_features.towers.model import Towers
+from learn_features.errors import ConfigError
 from learn_features.training import losses, windows
+from learn_features.training.content_table import ContentTable
 from learn_features.training.recipe import Recipe
+from learn_features.training.trained import Trained
+from learn_features.training.windows import WindowBatch
 
 
 class NextItem:
@@ -18,7 +22,7 @@ class NextItem:
     Items that no sequence holds are no negatives: new items are not pushed away from everybody.
     """
 
-    def __init__(self, sequences: Sequences, content: Tensor, recipe: Recipe, max_length: int) -> None:
+    def __init__(self, sequences: Sequences, content: ContentTable, recipe: Recipe, max_length: int) -> None:
         self._sequences, self._content, self._recipe = sequences, content, recipe
         self._max_length = max_length
         self._pairs = windows.pairs(sequences)
@@ -28,38 +32,64 @@ class NextItem:
         whole = windows.steps_per_epoch(self._pairs, recipe.pairs_per_step)
         self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
 
-    def losses(self, towers: Towers, rng: np.random.Generator) -> Iterator[Tensor]:
-        device = self._content.device
-        sampled = len(self._trained) > self._recipe.max_candidates
-        for batch in windows.window_batches(
+    def batches(self, rng: np.random.Generator) -> Iterator[WindowBatch]:
+        return windows.window_batches(
             self._sequences,
             self._pairs,
             max_length=self._max_length,
             pairs_per_step=self._recipe.pairs_per_step,
             steps=self.steps,
             rng=rng,
-        ):
-            items, rows, positions, targets = (
-                torch.from_numpy(part).to(device)
-                for part in (batch.items, batch.rows, batch.positions, batch.targets)
+        )
+
+    def pairs(self, batch: WindowBatch) -> int:
+        return len(batch.targets)
+
+    def part(self, batch: WindowBatch, number: int, of: int) -> WindowBatch:
+        """By pairs, which are in the order of rows: a row at the edge is in both parts."""
+        if len(batch.targets) < of:
+            raise ConfigError(
+                f"training: a batch of {len(batch.targets)} pairs cannot be cut into {of} parts (processes ×"
+                " accumulate); use fewer, or more pairs_per_step"
             )
-            history = self._content[items].float()
-            if sampled:
-                users = towers.user.positions(history)[rows, positions]
-                chosen = rng.choice(len(self._trained), size=self._recipe.max_candidates, replace=False)
-                negatives = self._trained[torch.from_numpy(chosen).to(device)]
-                distinct, which = torch.unique(targets, return_inverse=True)
-                yield losses.sampled_softmax(
-                    users,
-                    towers.item(self._content[distinct].float())[which],
-                    targets,
-                    towers.item(self._content[negatives].float()),
-                    negatives,
-                    len(self._trained),
-                    towers.scale,
-                )
-            else:
-                catalogue = towers.item(self._content[self._trained].float())
-                vectors = catalogue[self._row[items].clamp_min(0)]
-                users = towers.user.positions(history, vectors)[rows, positions]
-                yield losses.full_softmax(users, catalogue, self._row[targets], towers.scale)
+        edges = np.array([number, number + 1]) * len(batch.targets) // of
+        chosen = slice(*edges.tolist())
+        first, last = batch.rows[chosen][[0, -1]].tolist()
+        rows = slice(first, last + 1)
+        return replace(
+            batch,
+            items=batch.items[rows],
+            lengths=batch.lengths[rows],
+            rows=batch.rows[chosen] - first,
+            positions=batch.positions[chosen],
+            targets=batch.targets[chosen],
+        )
+
+    def loss(self, model: Trained, batch: WindowBatch, rng: np.random.Generator) -> Tensor:
+        content, towers = self._content, model.towers
+        items, rows, positions, targets = (
+            content.to_device(part) for part in (batch.items, batch.rows, batch.positions, batch.targets)
+        )
+        if len(self._trained) > self._recipe.max_candidates:
+            users = towers.user.positions(content[items], residuals=model.residual(items))[rows, positions]
+            chosen = rng.choice(len(self._trained), size=self._recipe.max_candidates, replace=False)
+            negatives = self._trained[content.to_device(chosen)]
+            distinct, which = torch.unique(targets, return_inverse=True)
+            return losses.sampled_softmax(
+                users,
+                towers.item(content[distinct], model.residual(distinct))[which],
+                targets,
+                towers.item(content[negatives], model.residual(negatives)),
+                negatives,
+                len(self._trained),
+                towers.scale,
+            )
+        residuals = model.residual(self._trained)
+        catalogue = towers.item(content[self._trained], residuals)
+        place = self._row[items].clamp_min(0)
+        users = towers.user.positions(
+            content[items],
+            residuals=None if residuals is None else residuals[place],
+            item_vectors=catalogue[place],
+        )[rows, positions]
+        return losses.full_softmax(users, catalogue, self._row[targets], towers.scale)

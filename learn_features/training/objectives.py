@@ -1,31 +1,62 @@
-"""What is trained: a source of batches and the loss of one. Batches carry indices; content vectors
-stay in one table."""
+"""What is trained: batches, and the loss of one. Batches carry indices; content vectors stay in one table."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
-from learn_features.towers.model import Towers
+from learn_features.training.content_table import ContentTable
 from learn_features.training.dense_all_action import DenseAllAction
 from learn_features.training.next_item import NextItem
+from learn_features.training.ranks import Ranks
 from learn_features.training.recipe import Recipe
+from learn_features.training.trained import Trained
 
 
 class Objective(Protocol):
-    """One training task over one set of sequences."""
+    """One training task over one set of sequences.
+
+    A batch is drawn whole, then cut into equal parts: one a process, and where gradients accumulate
+    one a pass. The loss of a batch is the mean over its pairs, so that of its parts weighted by theirs.
+    """
 
     steps: int
-    """Optimiser steps in an epoch."""
+    """Optimiser steps in an epoch, about."""
 
-    def losses(self, towers: Towers, rng: np.random.Generator) -> Iterator[Tensor]:
-        """The losses of one epoch's batches, each to be stepped on before the next is asked for."""
+    def batches(self, rng: np.random.Generator) -> Iterator[Any]:
+        """One epoch's batches, decided by `rng` alone."""
+
+    def part(self, batch: Any, number: int, of: int) -> Any:
+        """Part `number` (0-based) of `of`, itself a batch."""
+
+    def pairs(self, batch: Any) -> int:
+        """How many pairs the loss is the mean of."""
+
+    def loss(self, model: Trained, batch: Any, rng: np.random.Generator) -> Tensor:
+        """Mean loss of a batch or part; `rng` for what a step draws, alike for all parts of a batch."""
 
 
-def objective(sequences: Sequences, content: Tensor, recipe: Recipe, max_length: int) -> Objective:
-    """The recipe's objective. `content` (n items, C), any float type, on the training device."""
+@runtime_checkable
+class Contrast(Protocol):
+    """An objective that tells each pair of a batch from all others, so that its parts belong together.
+
+    The loss is `contrast` of what `encode` returns. To accumulate gradients without a smaller choice of
+    negatives, all parts are encoded before any is contrasted (step.py).
+    """
+
+    def encode(self, model: Trained, batch: Any) -> tuple[Tensor, ...]:
+        """Row-wise vectors of the batch's users and items, and the scale, a scalar, last."""
+
+    def contrast(self, vectors: tuple[Tensor, ...], parts: Sequence[Any]) -> Tensor:
+        """Mean loss of the parts whose vectors, one part after the other, are given."""
+
+
+def objective(
+    sequences: Sequences, content: ContentTable, recipe: Recipe, max_length: int, ranks: Ranks
+) -> Objective:
+    """The recipe's objective."""
     if recipe.loss == "softmax":
         return NextItem(sequences, content, recipe, max_length)
-    return DenseAllAction(sequences, content, recipe)
+    return DenseAllAction(sequences, content, recipe, ranks)

@@ -17,8 +17,15 @@ class Recipe(BaseModel):
 
     loss: Literal["softmax", "dense_all_action"] = "softmax"
     epochs: int = Field(default=10, ge=1)
+    final: Literal["continue", "refit", "none"] = "continue"
+    """How the validation interactions get in once the best epoch is known:
+
+    continue  the best weights train on for `final_epochs` at the lower rate
+    refit     fresh weights, for as many epochs as the best took, at the rates those had
+    none      not at all
+    """
     final_epochs: int = Field(default=3, ge=0)
-    """Epochs that the best towers train on with the validation interactions in."""
+    """continue: epochs that the best towers train on."""
     patience: int = Field(default=3, ge=1)
     """Epochs without a better validation Recall@10 after which training stops."""
     max_steps: int = Field(default=800, ge=1)
@@ -26,8 +33,20 @@ class Recipe(BaseModel):
     learning_rate: float = Field(default=3e-3, gt=0)
     final_learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
+    residual_rate: float = Field(default=4.0, gt=0)
+    """Learning rate of the item residuals, as a multiple of the others'."""
+    residual_decay: float = Field(default=0.01, ge=0)
+    """Weight decay of the item residuals."""
+    residual_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of residuals that a step does without, so that content has to carry as well."""
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
+    accumulate: int = Field(default=1, ge=1)
+    """Passes that a step's batch is cut into, where it does not fit the memory; the result is the same."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is what is judged and kept; 0: none."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the towers' arithmetic in training; auto: bf16 autocast on a GPU that has it, else fp32."""
     validation_cases: int = Field(default=2000, ge=1)
 
     pairs_per_step: int = Field(default=1100, ge=2)
@@ -45,6 +64,9 @@ class Recipe(BaseModel):
     second_stage: Draw = "recency"
     alpha: float = Field(default=10.0, gt=1)
     beta: float = Field(default=10_000.0, gt=1)
+    logq: bool = False
+    """dense_all_action: take the log of an item's frequency off its scores, as popular items are
+    negatives more often."""
 
     @model_validator(mode="after")
     def _recency_grows(self) -> "Recipe":

@@ -10,8 +10,9 @@ from learn_features.data.splits import Split
 from learn_features.errors import ConfigError, DataError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.weights import tensors
+from learn_features.training.content_file import check_content
 from learn_features.training.recipe import Recipe
-from learn_features.training.train import check_content, fit
+from learn_features.training.train import fit
 from learn_features.training.warm_start import Parent
 
 ITEMS, CLUSTERS, USERS, LENGTH, C = 120, 6, 150, 8, 16

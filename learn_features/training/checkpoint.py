@@ -1,0 +1,138 @@
+"""What a killed run goes on from: `<run>/checkpoint/`, there until `run.json` is written.
+
+state.json                  what was trained (inputs), where it stands (counters), the name of the tensors
+tensors-<n>.safetensors     weights, residuals, averages, optimiser moments, best weights
+
+`state.json` is renamed last and names the tensors it belongs to: at every moment one whole checkpoint
+is there, or none.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from learn_features.durable import sync
+from learn_features.errors import BundleError, ConfigError
+from learn_features.training.run import write_whole
+
+CHECKPOINT = "checkpoint"
+STATE_FILE = "state.json"
+FORMAT = 1
+ARCHITECTURE = "towers"
+"""The part of the inputs that says what the tensors are."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that was read; `tensors` by name, on the CPU."""
+
+    counters: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+class Checkpoints:
+    """Checkpoints of one run.
+
+    Args:
+        run_folder: the run's.
+        inputs: all that decides what comes out, by name; a checkpoint of other inputs is refused.
+        every_seconds: time between two at least; 0: after every step. At the end of an epoch always.
+    """
+
+    def __init__(self, run_folder: Path, inputs: Mapping[str, Any], every_seconds: float) -> None:
+        self.folder = run_folder / CHECKPOINT
+        self._inputs = json.loads(json.dumps({"format": FORMAT, **inputs}))
+        self._every_seconds = every_seconds
+        self._last = time.monotonic()
+        self._number = 0
+
+    def due(self) -> bool:
+        """Whether the time between two checkpoints is over."""
+        return time.monotonic() - self._last >= self._every_seconds
+
+    def save(self, counters: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Put down a checkpoint in place of the one before."""
+        from safetensors.torch import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._number += 1
+        name = f"tensors-{self._number:08d}.safetensors"
+        temporary = self.folder / f".{name}.{os.getpid()}"
+        save_file({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}, temporary)
+        sync(temporary)
+        temporary.replace(self.folder / name)
+        state = {"inputs": self._inputs, "number": self._number, "tensors": name, "counters": counters}
+        write_whole(self.folder / STATE_FILE, json.dumps(state))
+        sync(self.folder)
+        for file in self.folder.glob("*tensors-*"):
+            if file.name != name:
+                file.unlink()
+        self._last = time.monotonic()
+
+    def load(self) -> Saved | None:
+        """The checkpoint of these inputs; None if there is none.
+
+        Raises `BundleError` if it is of another architecture or damaged, `ConfigError` if it is of
+        other inputs: two half runs are never joined to one.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        file = self.folder / STATE_FILE
+        if not file.exists():
+            return None
+        try:
+            state = json.loads(file.read_text())
+            inputs, counters, self._number = state["inputs"], state["counters"], state["number"]
+            tensors_file = self.folder / Path(state["tensors"]).name
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{file}: is no checkpoint ({error!r}); remove the folder") from None
+        self._compare(inputs)
+        try:
+            return Saved(counters, load_file(tensors_file))
+        except (OSError, SafetensorError) as error:
+            raise BundleError(f"{tensors_file}: cannot be read ({error}); remove the folder") from None
+
+    def clear(self) -> None:
+        """Remove the checkpoint, if any; the state first, so that half of it is none."""
+        (self.folder / STATE_FILE).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _compare(self, theirs: Mapping[str, Any]) -> None:
+        for part, error in ((ARCHITECTURE, BundleError), ("", ConfigError)):
+            differing = list(_differences(theirs.get(part), self._inputs.get(part), part) if part else
+                             _differences(theirs, self._inputs, ""))  # fmt: skip
+            if differing:
+                raise error(
+                    f"{self.folder}: is a checkpoint of another"
+                    f" {'architecture' if part else 'training'} ({', '.join(differing[:5])}); train with its"
+                    " settings to go on, with --fresh to start anew, or into another folder"
+                )
+
+
+def check_tensors(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """`BundleError` unless every one of `own` tensors is in a checkpoint, in its shape and type."""
+    for name, tensor in own.items():
+        found = saved.get(name)
+        if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
+            theirs = "missing" if found is None else f"{tuple(found.shape)} {found.dtype}"
+            raise BundleError(
+                f"checkpoint of another architecture: {name} is {theirs} where {tuple(tensor.shape)}"
+                f" {tensor.dtype} is needed; start anew with --fresh"
+            )
+
+
+def _differences(theirs: Any, ours: Any, name: str) -> Iterator[str]:
+    """`name 1 → 2` of every value that differs, theirs first."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in sorted(theirs.keys() | ours.keys()):
+            yield from _differences(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key)
+    elif theirs != ours:
+        yield f"{name} {theirs!r} → {ours!r}"

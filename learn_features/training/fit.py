@@ -1,0 +1,166 @@
+"""Towers from a split and content vectors, in memory; `train.py` reads and writes around it."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learn_features.data.splits import Split
+from learn_features.towers.config import TowerConfig
+from learn_features.towers.model import Towers
+from learn_features.towers.residuals import ItemResiduals
+from learn_features.training import seeds
+from learn_features.training.checkpoint import Checkpoints, check_tensors
+from learn_features.training.content_table import ContentTable
+from learn_features.training.curves import Epoch, Point
+from learn_features.training.loop import Counters, Fit, Phase, Progress
+from learn_features.training.objectives import objective
+from learn_features.training.ranks import Ranks, alone
+from learn_features.training.recipe import Recipe
+from learn_features.training.trained import Trained
+from learn_features.training.validation import validation
+from learn_features.training.warm_start import Parent
+
+OnEpoch = Callable[[Epoch], None]
+OnResume = Callable[[str, int], None]
+"""Name of the phase, steps of it that were done."""
+
+STATISTICS_ITEMS = 100_000
+"""Content vectors are centred and scaled by those of at most as many items."""
+
+TUNE, FINAL = "tune", "final"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Trained towers, the residuals of trained items, and the epochs that led to them."""
+
+    towers: Towers
+    residuals: ItemResiduals | None
+    epochs: list[Epoch]
+    best: Epoch
+    points: list[Point]
+
+
+def fit(
+    parts: Split,
+    content: NDArray[np.float16],
+    towers_config: TowerConfig,
+    recipe: Recipe,
+    *,
+    seed: int,
+    item_ids: Sequence[str] | None = None,
+    parent: Parent | None = None,
+    progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
+    checkpoints: Checkpoints | None = None,
+    on_resume: OnResume | None = None,
+    ranks: Ranks | None = None,
+) -> Fitted:
+    """Towers trained on `parts`; everything in memory. The same seed gives the same weights.
+
+    `content` (n items, C) is in the order of the items table, and so are `item_ids` (default: the
+    positions, as text), by which residuals are kept. With `checkpoints`, training goes on where an earlier
+    call with the same inputs was stopped. `ranks`: this process among several; all get the same towers.
+
+    Raises `ConfigError` (diverging loss, checkpoint of other inputs), `BundleError` (checkpoint of another
+    architecture).
+    """
+    ranks = ranks or alone()
+    ids = item_ids if item_ids is not None else [str(row) for row in range(len(content))]
+    table = ContentTable(content, ranks.device)
+    validate = validation(parts.validation.sample(recipe.validation_cases), content, towers_config.max_length)
+    saved = checkpoints.load() if checkpoints is not None else None
+    ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
+    with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
+        model = _start(parts, table, towers_config, recipe, seed, parent, ids)
+        while (phase := _next_phase(recipe, ended, warm=parent is not None)) is not None:
+            if phase.name == FINAL and recipe.final == "refit":
+                model = _start(parts, table, towers_config, recipe, seed, parent, ids)
+            sequences = parts.train if phase.name == TUNE else parts.train_and_validation
+            task = objective(sequences, table, recipe, towers_config.max_length, ranks)
+            run = Fit(model, task, recipe, phase, seed=seed, ranks=ranks)
+            if saved is not None:
+                check_tensors(saved.tensors, run.tensors())
+                run.restore(saved.tensors, Counters.of(saved.counters["now"]))
+                saved = None
+                if on_resume is not None:
+                    on_resume(phase.name, run.counters.step)
+            run.run(
+                validate=validate if phase.name == TUNE else None,
+                on_epoch=on_epoch,
+                progress=progress,
+                checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
+            )
+            ended.append(run.counters)
+    return Fitted(
+        towers=model.towers.eval(),
+        residuals=_residuals(model, ids),
+        epochs=[epoch for counters in ended for epoch in counters.history],
+        best=ended[0].history[ended[0].best_epoch - 1],
+        points=[point for counters in ended for point in counters.points],
+    )
+
+
+def _next_phase(recipe: Recipe, ended: list[Counters], *, warm: bool) -> Phase | None:
+    """Tune, then what the recipe's `final` says."""
+    peak = recipe.final_learning_rate if warm else recipe.learning_rate
+    if not ended:
+        return Phase(TUNE, 0, recipe.epochs, recipe.epochs, peak)
+    if len(ended) > 1 or recipe.final == "none":
+        return None
+    if recipe.final == "refit":
+        return Phase(FINAL, 1, ended[0].best_epoch, recipe.epochs, peak)
+    if not recipe.final_epochs:
+        return None
+    return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate)
+
+
+def _start(
+    parts: Split,
+    table: ContentTable,
+    config: TowerConfig,
+    recipe: Recipe,
+    seed: int,
+    parent: Parent | None,
+    item_ids: Sequence[str],
+) -> Trained:
+    """The model before its first step: fresh weights, or the parent's."""
+    seen = np.unique((parts.train if recipe.final == "none" else parts.train_and_validation).items)
+    if parent is not None:
+        towers = copy.deepcopy(parent.towers)
+    else:
+        seeds.seed_torch(seed, 0, "weights")
+        towers = Towers(config)
+    model = Trained(towers, seen.astype(np.int64), len(table), row_dropout=recipe.residual_dropout)
+    model.to(table.device)
+    if parent is None:
+        trained = np.unique(parts.train.items).astype(np.int64)
+        if len(trained) > STATISTICS_ITEMS:
+            draw = seeds.generator(seed, 0, "weights")
+            trained = np.sort(draw.choice(trained, STATISTICS_ITEMS, replace=False))
+        towers.fit_input(table[table.to_device(trained)])
+    elif parent.residuals is not None:
+        model.set_residuals(parent.residuals.lookup([item_ids[row] for row in seen]))
+    return model
+
+
+def _saver(run: Fit, ended: list[Counters], checkpoints: Checkpoints) -> Callable[[bool], None]:
+    """Puts down a checkpoint of `run` when it is time to."""
+
+    def save(epoch_end: bool) -> None:
+        if epoch_end or checkpoints.due():
+            run.settle()
+            counters = {"ended": [past.as_dict() for past in ended], "now": run.counters.as_dict()}
+            checkpoints.save(counters, run.tensors())
+
+    return save
+
+
+def _residuals(model: Trained, item_ids: Sequence[str]) -> ItemResiduals | None:
+    if model.residuals is None:
+        return None
+    return ItemResiduals.of([item_ids[row] for row in model.items], model.residuals.detach().cpu().numpy())
