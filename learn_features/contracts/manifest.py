@@ -15,6 +15,11 @@ WEIGHTS_FILE = "towers.safetensors"
 RESIDUALS_FILE = "item_residuals.safetensors"
 REQUIRED_FILES = (USER_TOWER_FILE, ITEM_TOWER_FILE, WEIGHTS_FILE)
 
+RESIDUAL = "residual"
+"""Input of both towers: learned residuals, (batch, D) and (batch, length, D); only where there are some."""
+GAP = "gap"
+"""Input of a user tower that reads time gaps: seconds since the previous entry, (batch, length)."""
+
 FORMAT = 1
 
 
@@ -106,4 +111,10 @@ class Manifest(_Part):
             needed.add(RESIDUALS_FILE)
         if set(self.files) != needed:
             raise ValueError(f"files are {sorted(self.files)}, expected {sorted(needed)}")
+        for tower in (self.item_tower, self.user_tower):
+            width = next((t.shape[-1] for t in tower.inputs if t.name == RESIDUAL), None)
+            if width != self.residual_dimension:
+                raise ValueError(
+                    f"residual_dimension is {self.residual_dimension}, but a tower reads width {width}"
+                )
         return self

@@ -6,6 +6,6 @@ towers_onnx both towers as ONNX (torch)
 parity      ONNX Runtime against torch on shapes not seen at export (torch)
 export      a training run → a published bundle (torch)
 bundle      open and publish bundles, every digest verified
-runtime     OnnxTowers: NumPy in, NumPy out, no torch
+runtime     OnnxTowers: NumPy in, NumPy out, no torch; residuals of known items
 deployment  the deployment document's store
 """

@@ -16,6 +16,7 @@ from learn_features.durable import sync
 from learn_features.errors import BundleError
 from learn_features.release.identity import weights_sha256
 from learn_features.release.onnx_file import check_self_contained
+from learn_features.towers.residuals import ItemResiduals
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def verified(folder: Path) -> Manifest:
     for name in (m.USER_TOWER_FILE, m.ITEM_TOWER_FILE):
         check_self_contained((folder / name).read_bytes(), folder / name)
     residuals = folder / m.RESIDUALS_FILE if manifest.residual_dimension is not None else None
+    if residuals is not None:
+        ItemResiduals.load(residuals, manifest.residual_dimension)
     weights = weights_sha256(folder / m.WEIGHTS_FILE, residuals)
     if weights != manifest.weights_sha256:
         raise BundleError(f"{folder}: its weights are {weights}, the manifest says {manifest.weights_sha256}")

@@ -20,7 +20,7 @@ from learn_features.release.bundle import open_bundle, publish
 from learn_features.release.identity import space_id as space_of
 from learn_features.release.identity import weights_sha256
 from learn_features.release.parity import check_parity
-from learn_features.towers.weights import load_towers
+from learn_features.towers.weights import load_residuals, load_towers
 from learn_features.training.run import WEIGHTS_FILE, TrainingRun, read_run
 
 MANIFEST_METHOD = "towers"
@@ -36,8 +36,10 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
     run_folder = Path(run_folder)
     run = read_run(run_folder)
     weights = run_folder / WEIGHTS_FILE
-    digest = weights_sha256(weights)
-    towers_config = run.towers.model_dump(mode="json")
+    residuals = run_folder / m.RESIDUALS_FILE if load_residuals(run_folder) is not None else None
+    digest = weights_sha256(weights, residuals)
+    # as the run was written: a setting that came later would give an old run another id
+    towers_config = run.towers.model_dump(mode="json", exclude_unset=True)
     space_id = space_of(run.encoder, run.history, towers_config, digest)
     uri = f"{config.bundles}/{space_id}"
     if _published(uri):
@@ -47,7 +49,9 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
     try:
         towers = load_towers(run_folder)
         shutil.copyfile(weights, staged / m.WEIGHTS_FILE)
-        if weights_sha256(staged / m.WEIGHTS_FILE) != digest:
+        if residuals is not None:
+            shutil.copyfile(residuals, staged / m.RESIDUALS_FILE)
+        if weights_sha256(staged / m.WEIGHTS_FILE, residuals and staged / m.RESIDUALS_FILE) != digest:
             raise BundleError(f"{weights}: changed while it was exported; is a training still running there?")
         user_onnx = towers_onnx.user_tower_onnx(towers, space_id)
         item_onnx = towers_onnx.item_tower_onnx(towers, space_id)
@@ -63,6 +67,7 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
             dimension=run.towers.dimension,
             user_tower=towers_onnx.user_tower_spec(run.towers),
             item_tower=towers_onnx.item_tower_spec(run.towers),
+            residual_dimension=None if residuals is None else run.towers.dimension,
             data_cutoff=run.data_cutoff,
             metrics=_metrics(run, evaluation),
             parity=parity,

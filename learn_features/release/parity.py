@@ -1,7 +1,8 @@
 """ONNX Runtime against torch, on shapes that were not seen at export.
 
 An exporter can silently freeze a dimension, drop a mask or mistake padding; so: batch 1 and more,
-length 1 to the longest, padded and unpadded, and padding filled with garbage.
+length 1 to the longest, padded and unpadded, and padding filled with garbage. Residuals are zero, as
+those of new items, in some cases and not in others; time gaps lie on and beside the edges of their buckets.
 """
 
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import ParityReport
+from learn_features.data.time_gaps import FIRST
 from learn_features.errors import GateFailed
 from learn_features.release.runtime import open_session
 from learn_features.towers.model import Towers
+from learn_features.towers.time_gaps import EDGES
 
 TOLERANCE = 1e-4
 """Largest difference in any component of a unit vector."""
@@ -30,15 +34,24 @@ def check_parity(
     worst, worst_case, cases = 0.0, "", 0
     inputs = _Inputs(towers)
     for name, content, lengths in inputs.users(max_length):
-        with torch.inference_mode():
-            expected = towers.user(torch.from_numpy(content), torch.from_numpy(lengths)).numpy()
-        actual = _run(user, {"content": content, "lengths": lengths}, expected.shape, name)
-        worst, worst_case, cases = _worse(worst, worst_case, cases, expected, actual, name)
+        for beside in inputs.beside(content, (m.RESIDUAL, m.GAP)):
+            given: dict[str, np.ndarray] = {"content": content, "lengths": lengths, **beside}
+            tensors = {key: torch.from_numpy(value) for key, value in given.items()}
+            with torch.inference_mode():
+                expected = towers.user(
+                    tensors["content"], tensors["lengths"], tensors.get(m.RESIDUAL), tensors.get(m.GAP)
+                ).numpy()
+            actual = _run(user, given, expected.shape, name)
+            worst, worst_case, cases = _worse(worst, worst_case, cases, expected, actual, name)
     for name, content in inputs.items():
-        with torch.inference_mode():
-            expected = towers.item(torch.from_numpy(content)).numpy()
-        actual = _run(item, {"content": content}, expected.shape, name)
-        worst, worst_case, cases = _worse(worst, worst_case, cases, expected, actual, name)
+        for beside in inputs.beside(content, (m.RESIDUAL,)):
+            residual = beside.get(m.RESIDUAL)
+            with torch.inference_mode():
+                expected = towers.item(
+                    torch.from_numpy(content), None if residual is None else torch.from_numpy(residual)
+                ).numpy()
+            actual = _run(item, {"content": content, **beside}, expected.shape, name)
+            worst, worst_case, cases = _worse(worst, worst_case, cases, expected, actual, name)
     if not worst <= tolerance:  # also where it is not a number
         raise GateFailed(
             f"ONNX and torch differ by {worst:.2e} ({worst_case}; tolerance {tolerance:.0e}); "
@@ -54,6 +67,7 @@ class _Inputs:
         self._random = np.random.default_rng(17)
         self._mean = towers.user.input.mean.numpy()
         self._scale = float(towers.user.input.scale)
+        self._config = towers.config
 
     def users(self, max_length: int) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.int64]]]:
         for length in sorted({1, 2, max(1, max_length // 2 + 1), max_length}):
@@ -76,6 +90,24 @@ class _Inputs:
     def items(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         for batch in (*_BATCHES, 257):
             yield f"item tower, {batch}", self._content(batch)
+
+    def beside(
+        self, content: NDArray[np.float32], names: tuple[str, ...]
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """What goes in beside `content` (…, C), of the inputs `names`: without residuals, then with."""
+        rows = content.shape[:-1]
+        inputs = {}
+        if m.GAP in names and self._config.time_gaps:
+            doublings = 2.0 ** self._random.integers(-2, EDGES, rows)
+            gaps = doublings + self._random.choice([-1.0, -0.25, 0.0, 0.25], rows)
+            gaps[:, 0] = FIRST
+            inputs[m.GAP] = gaps.astype(np.float32)
+        if not self._config.residuals:
+            yield inputs
+            return
+        shape = (*rows, self._config.dimension)
+        yield {**inputs, m.RESIDUAL: np.zeros(shape, dtype=np.float32)}
+        yield {**inputs, m.RESIDUAL: self._random.standard_normal(shape, dtype=np.float32)}
 
     def _content(self, *shape: int) -> NDArray[np.float32]:
         noise = self._random.standard_normal((*shape, len(self._mean)), dtype=np.float32)

@@ -1,7 +1,7 @@
 """Both towers under ONNX Runtime: NumPy in, NumPy out, no torch."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import TowerSpec
 from learn_features.errors import BundleError, ConfigError, MissingDependency, SpaceMismatch
 from learn_features.release.bundle import Bundle
+from learn_features.towers.residuals import ItemResiduals
 
 SPACE_METADATA = "space_id"
 ENTRIES_PER_BATCH = 16_384
@@ -30,6 +31,11 @@ class OnnxTowers:
         that the manifest describes, `MissingDependency` if CUDA is asked for and not in use.
         """
         self.manifest = bundle.manifest
+        width = self.manifest.residual_dimension
+        self._residuals = None
+        if width is not None:
+            # mapped, not read again: opening the bundle has just verified gigabytes of it
+            self._residuals = ItemResiduals.load(bundle.folder / m.RESIDUALS_FILE, width)
         self._item = open_session(bundle.read(m.ITEM_TOWER_FILE), device, threads)
         self._user = open_session(bundle.read(m.USER_TOWER_FILE), device, threads)
         self._item_output = _check(self._item, self.manifest.item_tower, bundle, m.ITEM_TOWER_FILE)
@@ -50,6 +56,15 @@ class OnnxTowers:
         return self.manifest.encoder.dimension
 
     @property
+    def reads_time_gaps(self) -> bool:
+        """Whether `embed_users` needs `gaps`."""
+        return any(tensor.name == m.GAP for tensor in self.manifest.user_tower.inputs)
+
+    def residuals(self, item_ids: Sequence[str]) -> NDArray[np.float32] | None:
+        """What training learned of items (n, R), zeros for those it has not seen; None: it learned none."""
+        return None if self._residuals is None else self._residuals.lookup(item_ids)
+
+    @property
     def providers(self) -> list[str]:
         """Execution providers really in use, first choice first."""
         providers: list[str] = self._user.get_providers()
@@ -60,32 +75,36 @@ class OnnxTowers:
     ) -> NDArray[np.float32]:
         """Unit vectors (n, D) of items from content (n, C).
 
-        `residuals` (n, R) only for spaces that have them; missing ones are zeros, as for new items.
+        `residuals` (n, R), those of `self.residuals`; None: all zeros, as for new items.
         """
         self._require_content(content, 2)
-        width = self.manifest.residual_dimension
-        if residuals is not None and residuals.shape != (len(content), width):
-            raise SpaceMismatch(f"residuals are {residuals.shape}, space {self.space_id} has width {width}")
+        residuals = self._checked_residuals(residuals, content)
         vectors = np.empty((len(content), self.dimension), dtype=np.float32)
         for start in range(0, len(content), ENTRIES_PER_BATCH):
             part = slice(start, start + ENTRIES_PER_BATCH)
             inputs = {"content": np.ascontiguousarray(content[part], dtype=np.float32)}
-            if width is not None:
-                inputs["residual"] = (
-                    np.zeros((len(inputs["content"]), width), dtype=np.float32)
-                    if residuals is None
-                    else np.ascontiguousarray(residuals[part], dtype=np.float32)
-                )
+            if residuals is not None:
+                inputs[m.RESIDUAL] = np.ascontiguousarray(residuals[part], dtype=np.float32)
             vectors[part] = self._item.run([self._item_output], inputs)[0]
         return self._finite(vectors, "item")
 
-    def embed_users(self, content: NDArray[np.floating], lengths: NDArray[np.integer]) -> NDArray[np.float32]:
+    def embed_users(
+        self,
+        content: NDArray[np.floating],
+        lengths: NDArray[np.integer],
+        residuals: NDArray[np.floating] | None = None,
+        gaps: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.float32]:
         """Unit vectors (B, D) of users from histories (B, L, C), oldest entry first, padded at the end.
 
         `lengths` (B,): real entries, 1 … L, and no more than the space's history rule keeps: `ValueError`
-        otherwise. Users of like length share a batch, so padding costs little.
+        otherwise. `residuals` (B, L, R) of the histories' items; None: all zeros, as for new items. `gaps`
+        (B, L) seconds since the previous entry (`data.time_gaps`): `SpaceMismatch` if the space reads them
+        and there are none; another space ignores them. Users of like length share a batch, so padding
+        costs little.
         """
         self._require_content(content, 3)
+        residuals, gaps = self._checked_residuals(residuals, content), self._checked_gaps(gaps, content)
         lengths = lengths.astype(np.int64)
         self._require_lengths(lengths, content)
         vectors = np.empty((len(content), self.dimension), dtype=np.float32)
@@ -98,6 +117,9 @@ class OnnxTowers:
                 "content": np.ascontiguousarray(content[rows, :longest], dtype=np.float32),
                 "lengths": lengths[rows],
             }
+            for name, beside in ((m.RESIDUAL, residuals), (m.GAP, gaps)):
+                if beside is not None:
+                    inputs[name] = np.ascontiguousarray(beside[rows, :longest], dtype=np.float32)
             vectors[rows] = self._user.run([self._user_output], inputs)[0]
             start += len(rows)
         return self._finite(vectors, "user")
@@ -108,6 +130,32 @@ class OnnxTowers:
                 f"content has shape {content.shape}; space {self.space_id} reads {axes} axes, the last of "
                 f"{self.content_dimension} numbers (encoder {self.manifest.encoder.id})"
             )
+
+    def _checked_residuals(
+        self, residuals: NDArray[np.floating] | None, content: NDArray[np.floating]
+    ) -> NDArray[np.floating] | None:
+        """What the graph gets beside `content` (…, C): (…, R), or None where it has no such input."""
+        width = self.manifest.residual_dimension
+        if residuals is None and width is not None:
+            return np.broadcast_to(np.float32(0), (*content.shape[:-1], width))
+        if residuals is not None and residuals.shape != (*content.shape[:-1], width):
+            raise SpaceMismatch(
+                f"residuals are {residuals.shape} for content {content.shape}; space {self.space_id} has "
+                f"{'none' if width is None else f'width {width}'}"
+            )
+        return residuals
+
+    def _checked_gaps(
+        self, gaps: NDArray[np.floating] | None, content: NDArray[np.floating]
+    ) -> NDArray[np.floating] | None:
+        if not self.reads_time_gaps:
+            return None
+        if gaps is None or gaps.shape != content.shape[:2]:
+            raise SpaceMismatch(
+                f"space {self.space_id} reads the time since the previous entry of each history, one number "
+                f"an entry; gaps are {None if gaps is None else gaps.shape} for content {content.shape}"
+            )
+        return gaps
 
     def _require_lengths(self, lengths: NDArray[np.integer], content: NDArray[np.floating]) -> None:
         if lengths.shape != content.shape[:1]:

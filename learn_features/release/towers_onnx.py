@@ -2,14 +2,15 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import onnx
 import torch
 from torch import nn
 
-from learn_features.contracts.manifest import TensorSpec, TowerSpec
+from learn_features.contracts.manifest import GAP, RESIDUAL, TensorSpec, TowerSpec
 from learn_features.release.runtime import SPACE_METADATA
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
@@ -21,48 +22,70 @@ _EXPORTER_LOGGERS = ("torch.onnx", "torch.onnx._internal.exporter._registration"
 
 
 def user_tower_spec(config: TowerConfig) -> TowerSpec:
-    content = ("batch", "length", config.content_dimension)
+    each = ("batch", "length")
+    inputs = [
+        TensorSpec(name="content", dtype="float32", shape=(*each, config.content_dimension)),
+        TensorSpec(name="lengths", dtype="int64", shape=("batch",)),
+    ]
+    if config.residuals:
+        inputs.append(TensorSpec(name=RESIDUAL, dtype="float32", shape=(*each, config.dimension)))
+    if config.time_gaps:
+        inputs.append(TensorSpec(name=GAP, dtype="float32", shape=each))
     return TowerSpec(
-        inputs=(
-            TensorSpec(name="content", dtype="float32", shape=content),
-            TensorSpec(name="lengths", dtype="int64", shape=("batch",)),
-        ),
+        inputs=tuple(inputs),
         outputs=(TensorSpec(name="user_vector", dtype="float32", shape=("batch", config.dimension)),),
     )
 
 
 def item_tower_spec(config: TowerConfig) -> TowerSpec:
+    inputs = [TensorSpec(name="content", dtype="float32", shape=("batch", config.content_dimension))]
+    if config.residuals:
+        inputs.append(TensorSpec(name=RESIDUAL, dtype="float32", shape=("batch", config.dimension)))
     return TowerSpec(
-        inputs=(TensorSpec(name="content", dtype="float32", shape=("batch", config.content_dimension)),),
+        inputs=tuple(inputs),
         outputs=(TensorSpec(name="item_vector", dtype="float32", shape=("batch", config.dimension)),),
     )
 
 
 def user_tower_onnx(towers: Towers, space_id: str) -> bytes:
     """The user tower's ONNX file; inputs and output as in `user_tower_spec`."""
-    width = towers.config.content_dimension
-    content = torch.randn(_EXAMPLE_BATCH, _EXAMPLE_LENGTH, width, generator=torch.Generator().manual_seed(0))
-    lengths = torch.tensor([_EXAMPLE_LENGTH, 2, _EXAMPLE_LENGTH - 1])
-    return _export(towers.user, (content, lengths), user_tower_spec(towers.config), space_id)
+    spec = user_tower_spec(towers.config)
+    example = {tensor.name: _example(tensor) for tensor in spec.inputs}
+    example["lengths"] = torch.tensor([_EXAMPLE_LENGTH, 2, _EXAMPLE_LENGTH - 1])
+    return _export(towers.user, example, spec, space_id, {RESIDUAL: "residuals", GAP: "gaps"})
 
 
 def item_tower_onnx(towers: Towers, space_id: str) -> bytes:
-    """The item tower's ONNX file; input and output as in `item_tower_spec`."""
-    width = towers.config.content_dimension
-    content = torch.randn(_EXAMPLE_BATCH, width, generator=torch.Generator().manual_seed(0))
-    return _export(towers.item, (content,), item_tower_spec(towers.config), space_id)
+    """The item tower's ONNX file; inputs and output as in `item_tower_spec`."""
+    spec = item_tower_spec(towers.config)
+    return _export(towers.item, {tensor.name: _example(tensor) for tensor in spec.inputs}, spec, space_id)
 
 
-def _export(tower: nn.Module, example: tuple[torch.Tensor, ...], spec: TowerSpec, space_id: str) -> bytes:
+def _example(tensor: TensorSpec) -> torch.Tensor:
+    sizes = {"batch": _EXAMPLE_BATCH, "length": _EXAMPLE_LENGTH}
+    shape = [sizes[size] if isinstance(size, str) else size for size in tensor.shape]
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def _export(
+    tower: nn.Module,
+    example: dict[str, torch.Tensor],
+    spec: TowerSpec,
+    space_id: str,
+    parameters: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
+    """`parameters`: inputs that the tower's `forward` names otherwise."""
     dims = {"batch": torch.export.Dim("batch"), "length": torch.export.Dim("length")}
     shapes = {
-        tensor.name: {axis: dims[size] for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
+        parameters.get(tensor.name, tensor.name): {
+            axis: dims[size] for axis, size in enumerate(tensor.shape) if isinstance(size, str)
+        }
         for tensor in spec.inputs
     }
     with _quiet():
         program = torch.onnx.export(
             tower.eval(),
-            example,
+            kwargs={parameters.get(name, name): tensor for name, tensor in example.items()},
             dynamo=True,
             dynamic_shapes=shapes,
             input_names=[tensor.name for tensor in spec.inputs],

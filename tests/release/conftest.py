@@ -4,34 +4,41 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from learn_features.config import Config
 from learn_features.contracts.history import HistoryRule
-from learn_features.contracts.manifest import EncoderSpec
+from learn_features.contracts.manifest import RESIDUALS_FILE, EncoderSpec
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
 from learn_features.towers.config import TowerConfig, tower_preset
 from learn_features.towers.model import Towers
+from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import save_towers
 from learn_features.training.recipe import recipe_preset
 from learn_features.training.run import WEIGHTS_FILE, TrainingRun, write_run
 
 CONTENT = 24
 LENGTH = 12
+ITEMS = [f"item {number}" for number in range(40)]
+"""Items that a run with residuals has seen."""
 
 MakeRun = Callable[..., Path]
 
 
 def make_run(folder: Path, *, seed: int = 0, preset: str = "small", **changes: object) -> Path:
-    """A finished run's folder: towers with random weights, as training leaves them."""
+    """A finished run's folder: towers and residuals of ITEMS with random values, as training leaves them."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     towers = tower_preset(preset, content_dimension=CONTENT, max_length=LENGTH, **changes)
     model = Towers(towers)
     model.fit_input(0.3 + 0.1 * torch.randn(200, CONTENT))
     save_towers(model.eval(), folder / WEIGHTS_FILE)
+    if towers.residuals:
+        table = np.random.default_rng(seed).normal(size=(len(ITEMS), towers.dimension))
+        ItemResiduals.of(ITEMS, table.astype(np.float32)).save(folder / RESIDUALS_FILE)
     write_run(folder, run_about(towers, preset, seed))
     return folder
 
