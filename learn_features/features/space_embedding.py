@@ -15,6 +15,8 @@ from learn_features.contracts import columns as c
 from learn_features.contracts import offline
 from learn_features.contracts.deployment import Space
 from learn_features.data.item_index import ItemIndex
+from learn_features.data.padding import padded
+from learn_features.data.time_gaps import time_gaps
 from learn_features.errors import SpaceMismatch
 from learn_features.features.history_states import HistoryStates
 from learn_features.release.bundle import open_bundle
@@ -48,6 +50,7 @@ class SpaceEmbedding:
         self._content_row = np.full(items.height, -1, np.int64)
         self._content_row[np.flatnonzero(~items[c.DELETED].to_numpy())] = np.arange(live.height)
         self._content: NDArray[np.float16] = load_content(config, live)
+        self._residuals = self._towers.residuals(live[c.ITEM_ID].to_list())
 
     @property
     def item_ids(self) -> list[str]:
@@ -69,7 +72,7 @@ class SpaceEmbedding:
         vectors = np.zeros((len(self._known), self._towers.dimension), np.float32)
         live = self._content_row >= 0
         if live.any():
-            vectors[live] = self._towers.embed_items(self._content.astype(np.float32))
+            vectors[live] = self._towers.embed_items(self._content.astype(np.float32), self._residuals)
         return _vector_table(
             offline.ITEM_EMBEDDING_SCHEMA, self._known.ids, vectors, self._item_as_of, missing=~live
         )
@@ -85,28 +88,33 @@ class SpaceEmbedding:
         named = places >= 0
         np.maximum.at(as_of, state[named], self._item_as_of[places[named]])
         rows = np.where(named, self._content_row[places], -1)
-        kept, state = rows[rows >= 0], state[rows >= 0]
+        known = rows >= 0
+        kept, state = rows[known], state[known]
         lengths = np.bincount(state, minlength=len(states))
         starts = np.concatenate([[0], np.cumsum(lengths)])
+        gaps = time_gaps(states.entries[c.EVENT_TIMESTAMP].to_numpy()[known], starts)
         # alike lengths together: less padding
         order = np.argsort(lengths, kind="stable")
         order = order[lengths[order] > 0]
         for first in range(0, len(order), USERS_A_BATCH):
             some = order[first : first + USERS_A_BATCH]
-            vectors = self._embed(kept, starts[some], lengths[some])
+            entries = np.concatenate([np.arange(starts[at], starts[at + 1]) for at in some])
+            vectors = self._embed(kept[entries], gaps[entries], lengths[some])
             ids = [states.user_ids[place] for place in some]
             yield _vector_table(offline.USER_EMBEDDING_SCHEMA, ids, vectors, as_of[some])
             if progress:
                 progress(min(first + USERS_A_BATCH, len(order)), len(order))
 
     def _embed(
-        self, rows: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+        self, rows: NDArray[np.int64], gaps: NDArray[np.float32], lengths: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        place = np.arange(lengths.max())
-        real = place[None, :] < lengths[:, None]
-        content = np.zeros((*real.shape, self._content.shape[1]), np.float32)
-        content[real] = self._content[rows[(starts[:, None] + place)[real]]]
-        return self._towers.embed_users(content, lengths.astype(np.int64))
+        """Vectors of histories of `lengths` (B,), with content rows and gaps (sum of lengths,) of entries."""
+        return self._towers.embed_users(
+            padded(self._content[rows], lengths),
+            lengths,
+            None if self._residuals is None else padded(self._residuals[rows], lengths),
+            padded(gaps, lengths),
+        )
 
 
 def _vector_table(

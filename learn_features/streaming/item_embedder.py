@@ -63,7 +63,8 @@ class ItemEmbedder:
             encoder = space.encoder.id
             if encoder not in contents:
                 contents[encoder] = self._encode(space.encoder, frame)
-            vectors: NDArray[np.float32] = towers.embed_items(contents[encoder].astype(np.float32))
+            residuals = towers.residuals([event.item_id for event in changed])
+            vectors: NDArray[np.float32] = towers.embed_items(contents[encoder].astype(np.float32), residuals)
             return vectors
 
         vectors = self._spaces.embed(embed)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from learn_features.contracts import online
 from learn_features.contracts.deployment import Space
-from learn_features.contracts.history import HistoryEntry
 from learn_features.contracts.online import Cell
+from learn_features.data.padding import padded
+from learn_features.data.time_gaps import time_gaps
 from learn_features.streaming.contents import ItemContents
 from learn_features.streaming.spaces import Spaces
 from learn_features.streaming.user_rows import UserRow
@@ -20,8 +21,14 @@ USERS_AT_ONCE = 256
 class UserTower(Protocol):
     """The user side of a space (`release.runtime.OnnxTowers`)."""
 
+    def residuals(self, item_ids: Sequence[str]) -> NDArray[np.float32] | None: ...
+
     def embed_users(
-        self, content: NDArray[np.float32], lengths: NDArray[np.int64]
+        self,
+        content: NDArray[np.float32],
+        lengths: NDArray[np.int64],
+        residuals: NDArray[np.float32] | None,
+        gaps: NDArray[np.float32],
     ) -> NDArray[np.float32]: ...
 
 
@@ -60,8 +67,10 @@ class UserVectors:
         items = list(dict.fromkeys(entry.item_id for history in histories for entry in history))
         contents, known = self._contents(space.encoder.id, items)
         place = {item: index for index, item in enumerate(items) if known[index]}
-        entries = [_places(history, place) for history in histories]
-        vectors = _in_batches(towers, contents, entries)
+        entries = [[entry for entry in history if entry.item_id in place] for history in histories]
+        places = [np.array([place[e.item_id] for e in some], dtype=np.int64) for some in entries]
+        times = [np.array([e.event_timestamp_us for e in some], dtype=np.int64) for some in entries]
+        vectors = _in_batches(towers, contents, towers.residuals(items), places, times)
         encoder = space.encoder.id
         since = {item: self._contents.as_of_us(encoder, item) for item in items}
         newest = [
@@ -71,22 +80,30 @@ class UserVectors:
         return dict(zip(wanted, zip(vectors, newest, map(len, entries), strict=True), strict=True))
 
 
-def _places(history: Sequence[HistoryEntry], place: Mapping[str, int]) -> NDArray[np.int64]:
-    return np.array([place[e.item_id] for e in history if e.item_id in place], dtype=np.int64)
-
-
 def _in_batches(
-    towers: UserTower, contents: NDArray[np.float32], entries: Sequence[NDArray[np.int64]]
+    towers: UserTower,
+    contents: NDArray[np.float32],
+    residuals: NDArray[np.float32] | None,
+    entries: Sequence[NDArray[np.int64]],
+    times_us: Sequence[NDArray[np.int64]],
 ) -> list[NDArray[np.float32] | None]:
-    """Vectors (D,) in order, None where a history has no known item; alike lengths together."""
+    """Vectors (D,) in order, None where a history has no known item; alike lengths together.
+
+    `entries`: of each history the rows of its known items in `contents` (n, C) and `residuals` (n, R).
+    """
     vectors: list[NDArray[np.float32] | None] = [None] * len(entries)
     order = sorted((row for row in range(len(entries)) if len(entries[row])), key=lambda r: len(entries[r]))
     for start in range(0, len(order), USERS_AT_ONCE):
         some = order[start : start + USERS_AT_ONCE]
         lengths = np.array([len(entries[row]) for row in some], dtype=np.int64)
-        real = np.arange(lengths.max())[None, :] < lengths[:, None]
-        batch = np.zeros((*real.shape, contents.shape[1]), dtype=np.float32)
-        batch[real] = contents[np.concatenate([entries[row] for row in some])]
-        for row, vector in zip(some, towers.embed_users(batch, lengths), strict=True):
+        flat = np.concatenate([entries[row] for row in some])
+        gaps = time_gaps(np.concatenate([times_us[row] for row in some]), np.cumsum(lengths) - lengths)
+        embedded = towers.embed_users(
+            padded(contents[flat], lengths),
+            lengths,
+            None if residuals is None else padded(residuals[flat], lengths),
+            padded(gaps, lengths),
+        )
+        for row, vector in zip(some, embedded, strict=True):
             vectors[row] = vector
     return vectors
