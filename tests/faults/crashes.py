@@ -155,9 +155,10 @@ def check_users(
     state = oracle.expected(world.log(), RULE)
     towers = OnnxTowers(open_bundle(bundle), threads=1)
 
-    def embed(items: list[str]) -> bytes:
+    def embed(items: list[str], gaps: list[float]) -> bytes:
         content = np.stack([contents[item] for item in items])[None].astype(np.float32)
-        return towers.embed_users(content, np.array([len(items)]))[0].tobytes()
+        residuals = towers.residuals(items)[None]
+        return towers.embed_users(content, np.array([len(items)]), residuals, np.float32([gaps]))[0].tobytes()
 
     vectors = oracle.user_vectors(state.histories, contents.__contains__, embed)
     history_view, vector_view = names.user_history_view(RULE.id), names.user_embedding_view(space)
@@ -203,7 +204,7 @@ def check_items(world: StreamWorld, space: str, bundle: str) -> oracle.Expected:
         assert (cell.payload == online.TOMBSTONE) == (record is None), item
         if record is not None:
             texts = encoder.item_texts(pl.DataFrame([{c.TITLE: record.title, c.PRICE: record.price}]))
-            wanted = towers.embed_items(encoder.encode(texts))[0]
+            wanted = towers.embed_items(encoder.encode(texts), towers.residuals([item]))[0]
             got = online.decode_vector(cell.payload)
             np.testing.assert_allclose(got, wanted, atol=TEXT_TOLERANCE, err_msg=item)
         assert items[item][c.DELETED] == (record is None)

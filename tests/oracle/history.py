@@ -7,6 +7,7 @@ clever; it reads the whole of every topic and says what the state must be.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from learn_features.contracts import events, names
@@ -82,12 +83,17 @@ def expected(records: Iterable[LogRecord], rule: HistoryRule) -> Expected:
 def user_vectors(
     histories: Mapping[str, Sequence[HistoryEntry]],
     known: Callable[[str], bool],
-    embed: Callable[[list[str]], bytes],
+    embed: Callable[[list[str], list[float]], bytes],
 ) -> dict[str, bytes | None]:
-    """Each user's vector by `embed` (item ids, oldest first → float32 bytes), one user at a time; None
-    where no item of the history is known."""
+    """Each user's vector, one user at a time; None where no item of the history is known.
+
+    `embed`: item ids, oldest first, and seconds since the item before (-1 for the first) → float32 bytes.
+    """
     vectors = {}
     for user, history in histories.items():
-        items = [entry.item_id for entry in history if known(entry.item_id)]
-        vectors[user] = embed(items) if items else None
+        entries = [entry for entry in history if known(entry.item_id)]
+        gaps = [-1.0]
+        for before, after in pairwise(entries):
+            gaps.append((after.event_timestamp_us - before.event_timestamp_us) / 1_000_000)
+        vectors[user] = embed([entry.item_id for entry in entries], gaps) if entries else None
     return vectors

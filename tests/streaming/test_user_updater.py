@@ -45,7 +45,10 @@ def test_a_click_becomes_history_and_vector(make_world, bundles, kind):
     entries = online.decode_history(cells[history].payload)
     assert [entry.item_id for entry in entries] == ["i2", "i1", "i3", "nobody knows it"]
     known = np.stack([contents[item] for item in ("i2", "i1", "i3")])[None].astype(np.float32)
-    expected = OnnxTowers(open_bundle(bundles[0])).embed_users(known, np.array([3]))[0]
+    towers = OnnxTowers(open_bundle(bundles[0]))
+    residuals = towers.residuals(["i2", "i1", "i3"])[None]
+    assert residuals.any(axis=-1).tolist() == [[True, False, False]], "one that training has seen, two new"
+    expected = towers.embed_users(known, np.array([3]), residuals, np.float32([[-1, 4, 2]]))[0]
     np.testing.assert_allclose(online.decode_vector(cells[vector].payload), expected, atol=1e-5)
     assert cells[vector].sequence == 3
     log = OfflineLog(world.config.offline)
@@ -87,6 +90,7 @@ def test_a_refresh_uses_the_content_that_is_there_now(make_world, bundles):
             producer.refresh(item)
             producer.flush()
             wait_for(lambda user=item, was=before: stored(world, user)[vector].as_of_us > was.as_of_us)
-            expected = towers.embed_users(content[None, None].astype(np.float32), np.array([1]))[0]
+            beside = towers.residuals([item])[None], np.float32([[-1]])
+            expected = towers.embed_users(content[None, None].astype(np.float32), np.array([1]), *beside)[0]
             found = online.decode_vector(stored(world, item)[vector].payload)
             np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -20,6 +20,7 @@ from learn_features.contracts import names, online
 from learn_features.contracts.deployment import DeploymentDocument, RankerVersion, Slot, Space, SpaceState
 from learn_features.contracts.events import InteractionRecord
 from learn_features.contracts.history import HistoryRule
+from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.features.backfill import mark_filled
 from learn_features.features.rows import open_row_store
 from learn_features.features.store_file import REDIS_STORE, SQLITE_STORE
@@ -30,16 +31,22 @@ from tests.oracle.history import LogRecord
 
 RULE = HistoryRule(max_length=8)
 TOPICS = (names.TOPIC_ITEMS, names.TOPIC_INTERACTIONS, names.TOPIC_USER_REFRESH)
+SEEN = [f"i{number}" for number in range(0, 80, 2)]
+"""Items that the tiny spaces have residuals of."""
 NOW_US = 1_700_000_000_000_000
 
 
 def build_bundle(folder: Path, seed: int) -> str:
-    """Publish a tiny space for the MiniLM encoder's vectors; the bundle's path."""
+    """Publish a tiny space for the MiniLM encoder's vectors; the bundle's path.
+
+    Its towers read time gaps, and it has residuals of SEEN and of no other item.
+    """
     import torch
 
     from learn_features.release.export import export_run
     from learn_features.towers.config import TowerConfig
     from learn_features.towers.model import Towers
+    from learn_features.towers.residuals import ItemResiduals
     from learn_features.towers.weights import save_towers
     from learn_features.training.recipe import Recipe
     from learn_features.training.run import WEIGHTS_FILE, TrainingRun, write_run
@@ -47,12 +54,17 @@ def build_bundle(folder: Path, seed: int) -> str:
     spec = encoder_spec(EncoderConfig())
     towers = TowerConfig(
         content_dimension=spec.dimension, dimension=8, width=16, layers=1, heads=2, feedforward=16,
-        item_hidden=16, max_length=RULE.max_length,
+        item_hidden=16, max_length=RULE.max_length, residuals=True, time_gaps=True,
     )  # fmt: skip
     run_folder = folder / f"run-{seed}"
     run_folder.mkdir(parents=True)
     torch.manual_seed(seed)
-    save_towers(Towers(towers), run_folder / WEIGHTS_FILE)
+    model = Towers(towers)
+    with torch.no_grad():
+        model.user.gaps.embedding.weight.normal_()  # so that gaps change a vector by much
+    save_towers(model, run_folder / WEIGHTS_FILE)
+    table = np.random.default_rng(seed).normal(size=(len(SEEN), towers.dimension)).astype(np.float32)
+    ItemResiduals.of(SEEN, table).save(run_folder / RESIDUALS_FILE)
     run = TrainingRun(
         encoder=spec, history=RULE, towers=towers, preset="small", recipe=Recipe(), seed=seed,
         split="global_time", data_cutoff=datetime(2020, 1, 1, tzinfo=UTC), users=0, users_skipped=0,
