@@ -16,7 +16,7 @@ wanted=$(cat requirements.lock setup.cfg pyproject.toml learn_features/services/
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) ;;
   *) fail "requirements.lock is for Linux on x86-64; this is $(uname -s) on $(uname -m).
-  Use 'pip install -e .[content,train,stream,airflow,local,dev]' in an environment of your own." ;;
+  Use 'pip install -e .[content,train,mlflow,stream,airflow,local,dev]' in an environment of your own." ;;
 esac
 
 python=

@@ -8,8 +8,10 @@ snapshot → embed → train (GPU) → evaluate → gate → publish
 | `run_folder` | where the run's files go; empty: `runs/<run id>` below the state folder |
 | `parent` | bundle URI to start warm from; empty: from scratch |
 | `epochs`, `seed` | empty: as in `learn.yaml` |
+| `fresh` | start anew, instead of from the checkpoint that a killed `train` left in the run's folder |
 
-Every task is idempotent: clear a failed one and it goes on from there. The gate stops a model that is
+Every task is idempotent: clear a failed one and it goes on from there, `train` at the step of its last
+checkpoint. The gate stops a model that is
 no better than popularity (`training.min_lift_over_popularity`). Publishing exports both towers to ONNX,
 compares them with torch, and updates the asset that starts `roll_out_space`.
 """
@@ -58,6 +60,7 @@ def train(run_folder: str, *, params: Any = None) -> None:
         parent=params["parent"],
         epochs=params["epochs"],
         seed=params["seed"],
+        fresh=params["fresh"],
         progress=logged_progress("train"),
     )
 
@@ -97,6 +100,7 @@ PARAMS = {
     "parent": Param(None, type=["null", "string"], description="bundle to start warm from"),
     "epochs": Param(None, type=["null", "integer"], minimum=1),
     "seed": Param(None, type=["null", "integer"]),
+    "fresh": Param(False, type="boolean"),
 }
 
 

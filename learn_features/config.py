@@ -20,6 +20,8 @@ from learn_features.errors import ConfigError
 CONFIG_VARIABLE = "LEARN_CONFIG"
 ENVIRONMENT_PREFIX = "LEARN_"
 DEFAULT_FILE = "learn.yaml"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+"""MLflow's own variable; where it is set, training runs are logged there."""
 _TLS_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 
 
@@ -181,6 +183,11 @@ class Config(_Section):
     def masked(self) -> dict[str, Any]:
         """Plain values for printing; secrets are asterisks."""
         return self.model_dump(mode="json")
+
+
+def tracking_uri() -> str | None:
+    """Where training runs are tracked, if anywhere."""
+    return os.environ.get(TRACKING_VARIABLE) or None
 
 
 def load(path: Path | None = None) -> Config:

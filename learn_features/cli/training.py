@@ -18,9 +18,19 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the preset's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Default training.seed.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew where a stopped run left a checkpoint.")
+    ] = False,
+    checkpoint_seconds: Annotated[
+        float | None, typer.Option(min=0, help="Time between checkpoints; default 120, and after each epoch.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Train both towers; the best epoch on validation is kept."""
+    """Train both towers; the best epoch on validation is kept.
+
+    A run that was killed goes on where it was: give the same command again. On several GPUs:
+    torchrun --nproc-per-node N --no-python learn-features train FOLDER RUN
+    """
     from dataclasses import asdict
 
     from rich.console import Console
@@ -28,14 +38,16 @@ def train(
     from rich.table import Table
 
     from learn_features import config as settings
-    from learn_features.training.loop import Epoch
+    from learn_features.training.curves import Epoch
+    from learn_features.training.ranks import speaks
+    from learn_features.training.train import CHECKPOINT_SECONDS
     from learn_features.training.train import train as run_training
 
     config = settings.load()
     if preset is not None:
         training = config.training.model_copy(update={"preset": preset})
         config = config.model_copy(update={"training": training})
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, quiet=not speaks())
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("steps", total=None)
@@ -45,6 +57,9 @@ def train(
             line = f"{epoch.phase} {epoch.epoch}  loss {epoch.loss:.4f}  {metrics}"
             bar.console.print(line, soft_wrap=True)
 
+        def say_resumed(phase: str, step: int) -> None:
+            bar.console.print(f"resumed at step {step} of phase {phase}")
+
         report = run_training(
             config,
             folder,
@@ -52,9 +67,14 @@ def train(
             parent=parent,
             epochs=epochs,
             seed=seed,
+            fresh=fresh,
+            checkpoint_seconds=CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             on_epoch=show,
+            on_resume=say_resumed,
         )
+    if not speaks():
+        return
     if as_json:
         typer.echo(json.dumps(asdict(report)))
         return
@@ -67,6 +87,7 @@ def train(
         f"{report.seconds:.0f}",
     )
     Console().print(table)
+    errors.print(f"next: learn-features evaluate {folder} {run}", style="dim", soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

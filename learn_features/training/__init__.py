@@ -1,15 +1,29 @@
 """From histories and content vectors to trained towers.
 
+train             the one entry for command line and DAG
+fit               the same in memory: phases, from a split to towers and residuals
 recipe            what a preset trains with; no torch
-sampling          recency weights and the draws of two-stage sampling
-windows           batches for next-item softmax
-cuts              batches of history and target for the dense all action loss
-losses            softmax over the catalogue or a sample of it, dense all action
 objectives        a batch source and its loss, as the loop sees them
 next_item         softmax over the next item
 dense_all_action  the paper's
-validation        how good the towers are on validation cases
-loop              optimiser, schedule, epochs, best state
+windows           batches for next-item softmax
+cuts              batches of history and target for the dense all action loss
+sampling          recency weights and the draws of two-stage sampling
+losses            softmax over the catalogue or a sample of it, dense all action
+trained           what is trained: towers and the table of item residuals
+content_table     content vectors in one place, on the GPU where they fit
+content_file      the same on disk
+loop              one phase: epochs, best state, early stopping
+step              gradients of a batch: passes, processes, precision
+optimiser         AdamW, schedule, moving average
+seeds             random numbers by place
+ranks             processes of torchrun
+validation        how good a model is on validation cases
+checkpoint        what a killed run goes on from
+identity          what a checkpoint must agree in
+warm_start        weights of a parent
+curves            epochs and losses, and their plot
+tracking          MLflow
 run               what a run's folder holds
-train             the one entry for command line and DAG
+snapshot          the data of a run, copied
 """

@@ -83,6 +83,11 @@ class _Gather(torch.autograd.Function):
         return total[start : start + context.rows], None, None
 
 
+def speaks() -> bool:
+    """Whether this process is the one that shows progress: not under torchrun, or its first."""
+    return not dist.is_torchelastic_launched() or os.environ["RANK"] == "0"
+
+
 def alone() -> Ranks:
     """One process, on a GPU if there is one."""
     return Ranks(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from learn_features.config import Config
+from learn_features.config import Config, tracking_uri
 from learn_features.content.spec import encoder_spec
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
@@ -21,13 +21,14 @@ from learn_features.towers.weights import save_towers
 from learn_features.training import run as run_folder_files
 from learn_features.training.checkpoint import Checkpoints
 from learn_features.training.content_file import map_content, write_content
-from learn_features.training.curves import CURVES_FILE, draw_curves
+from learn_features.training.curves import CURVES_FILE, Epoch, draw_curves
 from learn_features.training.fit import Fitted, OnEpoch, OnResume, fit
 from learn_features.training.identity import training_inputs
 from learn_features.training.loop import Progress
 from learn_features.training.ranks import Ranks, joined
 from learn_features.training.recipe import Recipe, recipe_preset
 from learn_features.training.run import TrainingRun, TrainReport
+from learn_features.training.tracking import tracking
 from learn_features.training.warm_start import open_parent
 
 __all__ = ["Fitted", "TrainReport", "fit", "train"]
@@ -125,32 +126,47 @@ def _train(
         if on_resume is not None:
             on_resume(phase, step)
 
-    fitted = fit(
-        parts, content, towers_config, recipe, seed=seed, item_ids=item_ids, parent=warm,
-        progress=progress, on_epoch=on_epoch, checkpoints=checkpoints, on_resume=note_resume, ranks=ranks,
-    )  # fmt: skip
-    run = TrainingRun(
-        encoder=spec,
-        history=config.history,
-        towers=towers_config,
-        preset=config.training.preset,
-        recipe=recipe,
-        seed=seed,
-        split=parts.kind,
-        data_cutoff=times.from_us(parts.data_cutoff_us),
-        parent=warm.space_id if warm else None,
-        users=len(parts.train) - skipped,
-        users_skipped=skipped,
-        items=len(dataset.items),
-        interactions=len(parts.train_and_validation.items),
-        epochs=len(fitted.epochs),
-        best_epoch=fitted.best.epoch,
-        loss=fitted.best.loss,
-        validation=fitted.best.validation,
-        seconds=time.perf_counter() - started,
-    )
+    params = {**inputs, "preset": config.training.preset, "users": len(parts.train), "items": len(item_ids)}
+    uri = tracking_uri() if ranks.leads else None
+    with tracking(uri, folder.name, checkpoints.folder, params) as tracker:
+
+        def note_epoch(epoch: Epoch) -> None:
+            if tracker is not None:
+                tracker.epoch(epoch)
+            if on_epoch is not None:
+                on_epoch(epoch)
+
+        fitted = fit(
+            parts, content, towers_config, recipe, seed=seed, item_ids=item_ids, parent=warm,
+            progress=progress, on_epoch=note_epoch, checkpoints=checkpoints, on_resume=note_resume,
+            ranks=ranks,
+        )  # fmt: skip
+        run = TrainingRun(
+            encoder=spec,
+            history=config.history,
+            towers=towers_config,
+            preset=config.training.preset,
+            recipe=recipe,
+            seed=seed,
+            split=parts.kind,
+            data_cutoff=times.from_us(parts.data_cutoff_us),
+            parent=warm.space_id if warm else None,
+            users=len(parts.train) - skipped,
+            users_skipped=skipped,
+            items=len(item_ids),
+            interactions=len(parts.train_and_validation.items),
+            epochs=len(fitted.epochs),
+            best_epoch=fitted.best.epoch,
+            loss=fitted.best.loss,
+            validation=fitted.best.validation,
+            seconds=time.perf_counter() - started,
+        )
+        if ranks.leads:
+            _write(folder, fitted, run)
+            if tracker is not None:
+                names = (run_folder_files.RUN_FILE, run_folder_files.METRICS_FILE, CURVES_FILE)
+                tracker.finish(fitted.points, [folder / name for name in names])
     if ranks.leads:
-        _write(folder, fitted, run)
         checkpoints.clear()
         content_file.unlink()
     ranks.wait()
