@@ -1,0 +1,104 @@
+"""A training that is stopped anywhere ends in the same bits as one that never was."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from learn_features.errors import BundleError, ConfigError
+from learn_features.towers.weights import tensors
+from learn_features.training.checkpoint import Checkpoints
+from learn_features.training.fit import Fitted, fit
+from learn_features.training.train import fit as train_fit
+from tests.training.world import (
+    RECIPE,
+    RESUMED,
+    TOWERS,
+    USERS,
+    WITH_RESIDUALS,
+    checkpointed,
+    content_of,
+    make_split,
+)
+
+IDS = [str(item) for item in range(120)]
+
+
+class Stopped(Exception):
+    """Raised in the middle of a training."""
+
+
+def assert_same(one: Fitted, other: Fitted) -> None:
+    first, second = tensors(one.towers), tensors(other.towers)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    assert one.residuals is not None
+    assert (one.residuals.lookup(IDS) == other.residuals.lookup(IDS)).all()
+    assert one.residuals.lookup(IDS).any()
+    for ours, theirs in ((one.epochs, other.epochs), (one.points, other.points)):
+        assert [(line.phase, line.loss, line.learning_rate) for line in ours] == [
+            (line.phase, line.loss, line.learning_rate) for line in theirs
+        ]
+    assert [epoch.validation for epoch in one.epochs] == [epoch.validation for epoch in other.epochs]
+    assert one.best.epoch == other.best.epoch
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> Fitted:
+    return fit(make_split(True), content_of(), WITH_RESIDUALS, RESUMED, seed=0)
+
+
+def killed(folder: Path, where: str, number: int) -> None:
+    command = [sys.executable, "-m", "tests.training.world", str(folder), where, str(number)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+def test_sigkill_in_both_phases_and_inside_a_checkpoint(uninterrupted, tmp_path):
+    """The tuning phase has 3 × 5 steps, the final one 2 × 6; checkpoints also at the ends of epochs."""
+    step = random.randint(1, 14)
+    killed(tmp_path, "step", step)
+    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
+    assert (state["counters"]["now"]["step"], state["counters"]["ended"]) == (step, [])
+    # past what is left of tuning: the steps, the ends of epochs, then somewhere in the final phase
+    left = 15 - step + 3 - (step // 5)
+    killed(tmp_path, "save", left + random.randint(3, 9))
+    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
+    assert len(state["counters"]["ended"]) == 1
+    seen = []
+    resumed = checkpointed(tmp_path, on_resume=lambda phase, at: seen.append((phase, at)))
+    assert seen == [("final", state["counters"]["now"]["step"])]
+    assert_same(resumed, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "dense_all_action", "final": "refit", "accumulate": 2, "logq": True},
+        {"final": "refit", "patience": 1, "epochs": 6},
+        {"final": "none", "ema": 0.0},
+    ],
+)
+def test_stopped_every_few_steps(changes, tmp_path):
+    recipe = RESUMED.model_copy(update=changes)
+    whole = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=0)
+    resumed, stops = None, 0
+    while resumed is None:
+        left = random.randint(1, 4)
+
+        def stop(done: int, total: int) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Stopped
+
+        try:
+            resumed = checkpointed(tmp_path, recipe, progress=stop)
+        except Stopped:
+            stops += 1
+    assert stops > 4
+    assert_same(resumed, whole)
