@@ -1,10 +1,24 @@
 """`evaluate`: trained towers against the baselines."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from learn_features.data.splits import Kind
+
+
+class SplitKind(StrEnum):
+    """`auto` is what the run was trained on."""
+
+    auto = "auto"
+    leave_one_out = "leave_one_out"
+    global_time = "global_time"
 
 
 def register(app: typer.Typer) -> None:
@@ -17,37 +31,91 @@ def evaluate(
     max_users: Annotated[
         int, typer.Option(help="Test users at most, drawn by a fixed seed.", min=1)
     ] = 10_000,
+    split: Annotated[
+        SplitKind, typer.Option(help="Must be the split that the run was trained on; auto takes it.")
+    ] = SplitKind.auto,
+    mask_history: Annotated[
+        bool, typer.Option(help="Leave items of the history out of the ranking, unless they come again.")
+    ] = True,
+    baselines: Annotated[str, typer.Option(help="quick, all, or names with commas between.")] = "quick",
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds of tuning a baseline, in place of its own budget.", min=0)
+    ] = None,
+    slices: Annotated[bool, typer.Option("--slices", help="Also print Recall@10 by slice.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Rank the whole catalogue for test users, by the towers and by every baseline."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.table import Table
 
     from learn_features import config as settings
-    from learn_features.evaluation.report import NAMES, ranked
+    from learn_features.evaluation.baselines import BASELINES, QUICK
     from learn_features.evaluation.run import evaluate_run
 
-    config = settings.load()
+    named = {"quick": QUICK, "all": tuple(BASELINES)}
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("users", total=None)
         result = evaluate_run(
-            config,
+            settings.load(),
             folder,
             run,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             max_cases=max_users,
+            kind=None if split is SplitKind.auto else cast("Kind", split.value),
+            mask_history=mask_history,
+            baselines=named.get(baselines) or tuple(name.strip() for name in baselines.split(",")),
+            budget_seconds=budget,
+            on_baseline=lambda line: bar.console.print(line, soft_wrap=True),
         )
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
     console = Console()
     console.print(result["sentence"])
-    title = f"{result['split'].replace('_', ' ')}, {result['test_users']:,} users, {result['items']:,} items"
-    table = Table("method", "Recall@10", "NDCG@10", "Recall@50", title=title, title_justify="left")
+    _print_methods(console, result)
+    if slices:
+        _print_slices(console, result)
+
+
+def _print_methods(console: "Console", result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from learn_features.evaluation.report import NAMES, ranked
+
+    masked = "history masked" if result["mask_history"] else "history not masked"
+    title = (
+        f"{result['split'].replace('_', ' ')}, {result['test_users']:,} users, {result['items']:,} items, "
+        f"{masked}, 95 % intervals"
+    )
+    table = Table(
+        "method", "Recall@10", "", "NDCG@10", "", "Recall@50", "coverage@10", title=title,
+        title_justify="left",
+    )  # fmt: skip
     for method in ranked(result["methods"]):
         metrics = result["methods"][method]
-        figures = (metrics[name] for name in ("recall_at_10", "ndcg_at_10", "recall_at_50"))
-        table.add_row(NAMES[method], *(f"{figure:.4f}" for figure in figures))
+        cells = []
+        for name in ("recall_at_10", "ndcg_at_10"):
+            bounds = result["intervals"][method][name]
+            cells += [f"{metrics[name]:.4f}", f"{bounds['low']:.4f} to {bounds['high']:.4f}"]
+        table.add_row(
+            NAMES.get(method, method),
+            *cells,
+            f"{metrics['recall_at_50']:.4f}",
+            f"{metrics['coverage_at_10']:.1%}",
+        )
+    console.print(table)
+    for name, row in result["baselines"].items():
+        if "not_run" in row:
+            console.print(f"not run: {NAMES.get(name, name)}: {row['not_run']}", soft_wrap=True)
+
+
+def _print_slices(console: "Console", result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    methods = list(result["methods"])
+    table = Table("slice", "users", *methods, title="Recall@10 by slice", title_justify="left")
+    for name, part in result["slices"].items():
+        figures = (f"{part['methods'][method]['recall_at_10']:.4f}" for method in methods)
+        table.add_row(name.replace("_", " "), f"{part['cases']:,}", *figures)
     console.print(table)

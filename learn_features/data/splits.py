@@ -4,8 +4,9 @@ global_time     Two cuts of the whole log, so that about 10 % of the interaction
                 (test) and as many between the two (validation). A user with interactions on both sides
                 of a cut is a case: all before is the history, the next distinct items (up to 10) are
                 the targets, and the time of the first is the request time.
-leave_one_out   Where there is only an order: each user's last moment is the test target, the one
-                before the validation target. A moment is all interactions of one user at one time.
+leave_one_out   Each user's last moment is the test target, the one before the validation target. A
+                moment is all interactions of one user at one time. Where there is only an order it is
+                the only split; where there are times it is there to compare with published figures.
 
 A cut never falls inside a user's ties: both kinds cut between moments.
 """
@@ -37,6 +38,7 @@ class Split:
     train_and_validation  fit on this for `test`
     everything            the whole log; only for what the clock shows at request time
     data_cutoff_us        newest event that training or evaluation sees
+    has_times             False: times stand for an order, and nothing may be read from them
     """
 
     kind: Kind
@@ -46,6 +48,7 @@ class Split:
     test: Cases
     everything: Sequences
     data_cutoff_us: int
+    has_times: bool = False
 
 
 def split(
@@ -71,6 +74,7 @@ def split(
         test=_cases(log, part <= 1, part == 2),
         everything=log,
         data_cutoff_us=int(log.times_us.max()),
+        has_times=dataset.has_times,
     )
     for name, cases in (("validation", result.validation), ("test", result.test)):
         if len(cases) == 0:

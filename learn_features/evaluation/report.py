@@ -7,10 +7,16 @@ CRITERION = "recall_at_10"
 NAMES = {
     "towers": "the trained towers",
     "popularity": "popularity",
-    "recent_popularity": "the popularity of the three days before the request",
+    "recent_popularity": "the popularity just before the request",
     "item_cf": "tuned item-CF",
     "content": "unaligned content vectors",
+    "ease": "EASE",
+    "ridge": "ridge regression on the past",
+    "sasrec": "SASRec",
+    "text_model": "a text transformer (UniSRec)",
 }
+
+PLACES = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 
 def ranked(methods: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -31,7 +37,7 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     if "towers" not in methods:
         return text + "."
     if winner != "towers":
-        place = ("second", "third", "fourth", "fifth")[order.index("towers") - 1]
+        place = PLACES[order.index("towers") - 1]
         text += f". The towers come {place} with {methods['towers'][CRITERION]:.4f}"
         losers = order[order.index("towers") + 1 :]
         text += f": they beat {_all(losers)}" if losers else ": they beat nothing"

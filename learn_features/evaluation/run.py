@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,25 @@ from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.contracts.manifest import EncoderSpec
 from learn_features.data.item_index import ItemIndex
-from learn_features.data.splits import split
+from learn_features.data.splits import Kind, split
 from learn_features.data.tables import read_dataset
-from learn_features.errors import SpaceMismatch
-from learn_features.evaluation.content import content
-from learn_features.evaluation.harness import Scorer, evaluate
-from learn_features.evaluation.item_cf import item_cf
-from learn_features.evaluation.item_cf_tuning import tune
-from learn_features.evaluation.popularity import popularity, recent_popularity
+from learn_features.errors import ConfigError, SpaceMismatch
+from learn_features.evaluation.baselines import QUICK, tuned
+from learn_features.evaluation.bootstrap import Bootstrap
+from learn_features.evaluation.evaluated import Evaluated
+from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.report import ranked, sentence
+from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
 from learn_features.towers.weights import describe, history_rule
 
 EVALUATION_FILE = "evaluation.json"
 MAX_CASES = 10_000
+TUNING_CASES = 1_500
+"""Validation cases that tuning asks here, so that a roll-out does not wait for it."""
 KS = (10, 50)
+WITH_INTERVALS = ("recall_at_10", "ndcg_at_10")
+OURS = "towers"
 
 Progress = Callable[[int, int], None]
 
@@ -39,46 +43,86 @@ def evaluate_run(
     run_folder: str | Path,
     progress: Progress | None = None,
     max_cases: int = MAX_CASES,
+    *,
+    kind: Kind | None = None,
+    mask_history: bool = True,
+    baselines: Sequence[str] = QUICK,
+    budget_seconds: float | None = None,
+    on_baseline: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate the run's towers and all baselines on test, and write `<run_folder>/evaluation.json`.
+    """Evaluate the run's towers and `baselines` on test, and write `<run_folder>/evaluation.json`.
 
     Baselines are tuned on validation and fitted on all before the test cut, with the history rule of the
-    run. At most `max_cases` test users, drawn by a fixed seed. Raises `DataError`, `BundleError`,
+    run. At most `max_cases` test users, drawn by a fixed seed. The split is the one the run was trained
+    on. Raises `DataError`, `BundleError`, `ConfigError` where `kind` is another split than the run's,
     `SpaceMismatch` where the settings name another encoder than the run's.
     """
     dataset = read_dataset(data_folder, config.data)
     index = ItemIndex(dataset.items[c.ITEM_ID])
     about = describe(run_folder)
     rule = history_rule(run_folder, about)
-    parts = split(dataset, index, rule)
+    parts = split(dataset, index, rule, _kind(run_folder, about, kind))
     _refuse_other_encoder(config, run_folder, about)
     vectors = load_content(config, dataset.items)
-    parameters = tune(parts, len(index))
-    scorers: dict[str, Scorer] = {
-        "towers": tower_scorer(run_folder, vectors, index.ids),
-        "popularity": popularity(parts.train_and_validation, len(index)),
-        "item_cf": item_cf(parts.train_and_validation, len(index), parameters),
-        "content": content(vectors, rule.max_length),
-    }
-    if dataset.has_times:
-        scorers["recent_popularity"] = recent_popularity(parts.everything, len(index))
+    fitted = tuned(
+        parts,
+        vectors,
+        len(index),
+        names=baselines,
+        budget_seconds=budget_seconds,
+        mask_history=mask_history,
+        cases=TUNING_CASES,
+        progress=on_baseline,
+    )
+    scorers = {OURS: tower_scorer(run_folder, vectors, index.ids)}
+    scorers |= {name: method.scorer for name, method in fitted.items() if method.scorer is not None}
     cases = parts.test.sample(max_cases)
-    answers = evaluate(scorers, cases, ks=KS, progress=progress)
+    answers = evaluate(scorers, cases, ks=KS, mask_history=mask_history, coverage=True, progress=progress)
     methods = {name: answer.means() for name, answer in answers.items()}
     result = {
         "split": parts.kind,
+        "mask_history": mask_history,
         "test_users": len(cases),
         "test_users_in_all": len(parts.test),
         "items": len(index),
         "data_cutoff": times.from_us(parts.data_cutoff_us).isoformat(),
         "methods": methods,
-        "item_cf_parameters": asdict(parameters),
+        **_intervals(answers),
+        "slices": by_slice(answers, slices(cases, parts.train_and_validation, len(index))),
+        "baselines": {name: method.row() for name, method in fitted.items()},
         "winner": ranked(methods)[0],
         "sentence": sentence(methods),
         "warnings": dataset.warnings,
     }
     _write(Path(run_folder) / EVALUATION_FILE, result)
     return result
+
+
+def _kind(run_folder: str | Path, about: Mapping[str, Any], asked: Kind | None) -> Any:
+    """The split to evaluate on: what the run was trained on, since on another it has seen the answers."""
+    trained_on = about.get("split")
+    if asked and trained_on and asked != trained_on:
+        raise ConfigError(
+            f"{run_folder}: was trained on the split {trained_on}; on {asked} its towers have seen some of "
+            f"the answers. Leave the split out, or train on {asked}"
+        )
+    return asked or trained_on or "auto"
+
+
+def _intervals(answers: Mapping[str, Evaluated]) -> dict[str, Any]:
+    """95 % intervals of each method, and of the towers minus each other method (paired)."""
+    ours = answers[OURS]
+    bootstrap = Bootstrap(len(ours))
+    intervals: dict[str, Any] = {name: {} for name in answers}
+    differences: dict[str, Any] = {name: {} for name in answers if name != OURS}
+    for metric in WITH_INTERVALS:
+        own = ours.per_case(metric)
+        for name, answer in answers.items():
+            values = answer.per_case(metric)
+            intervals[name][metric] = asdict(bootstrap.interval(values))
+            if name != OURS:
+                differences[name][metric] = asdict(bootstrap.difference(own, values))
+    return {"intervals": intervals, "towers_minus": differences}
 
 
 def _refuse_other_encoder(config: Config, run_folder: str | Path, about: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ Each item i of a history votes for item j with
 
 where C sums distance^-a over pairs at most `window` apart in somebody's sequence, j after i, plus
 `backward` times the same for j before i, and n counts interactions. A vote weighs age^-c, the newest
-history item having age 1.
+history item having age 1. Own code: the item-item models of the libraries at hand know neither order,
+nor distance, nor age.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from scipy import sparse
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines.baseline import Task
+from learn_features.evaluation.baselines.history_weights import weighted_history
+from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
 MAX_PAIRS = 30_000_000
@@ -36,12 +40,58 @@ class ItemCFParameters:
     age: float = 0.5
 
 
+STARTS = (
+    ItemCFParameters(),
+    ItemCFParameters(window=50, distance=0.5, backward=0.0, source=0.75, age=1.0),
+)
+"""Best on a set where order hardly matters, and on one where it does."""
+
+KNOBS = (
+    Knob("age", (0.25, 0.5, 1.0, 1.5), low=0.0, high=6.0),
+    Knob("source", (0.2, 0.4, 0.75), low=0.0, high=2.0),
+    Knob("backward", (0.0, 0.4, 0.8, 1.0)),
+    Knob("distance", (0.0, 0.25, 0.5, 1.0), low=0.0, high=4.0),
+    Knob("target", (0.0, 0.2, 0.4), low=0.0, high=1.5),
+    Knob("window", (10, 50), low=2, high=250),
+    Knob("shrink", (2.0, 10.0, 40.0), low=0.1, high=640.0),
+)
+
+
+class ItemCF:
+    """The votes above, all seven knobs tuned."""
+
+    name = "item_cf"
+    sees_clock = False
+    budget_seconds = 120.0
+
+    def refusal(self, task: Task) -> str | None:
+        return None
+
+    def tune(self, task: Task, budget_seconds: float) -> Search[ItemCFParameters]:
+        counts = PairCounts(task.split.train, task.n_items, max(start.window for start in STARTS))
+
+        def value(parameters: ItemCFParameters) -> float:
+            nonlocal counts
+            if parameters.window > counts.asked_window:
+                counts = PairCounts(task.split.train, task.n_items, parameters.window)
+            return task.value(counts.scorer(parameters))
+
+        search = Search[ItemCFParameters](value, budget_seconds)
+        search.attempt(*STARTS)
+        search.descend(KNOBS, rounds=2)
+        return search
+
+    def fit(self, task: Task, fitted_on: Sequences, parameters: ItemCFParameters) -> Scorer:
+        return PairCounts(fitted_on, task.n_items, parameters.window).scorer(parameters)
+
+
 class PairCounts:
     """Pairs of different items in the same sequence, by distance; any parameters can be read off."""
 
     def __init__(self, fitted_on: Sequences, n_items: int, max_window: int) -> None:
         users, items = fitted_on.users, fitted_on.items.astype(np.int64)
         self.n_items = n_items
+        self.asked_window = max_window
         self.max_window = min(max_window, max(1, MAX_PAIRS // max(1, len(items))))
         self.popularity = np.bincount(items, minlength=n_items).astype(np.float64)
         keys, lags = [], []
@@ -76,18 +126,7 @@ class PairCounts:
             votes_for = similarity.toarray()
 
         def score(cases: Cases) -> np.ndarray:
-            lengths = np.diff(cases.history_offsets)
-            rows = np.repeat(np.arange(len(cases)), lengths)
-            age = (cases.history_offsets[1:][rows] - np.arange(len(rows))).astype(np.float32)
-            history = sparse.csr_array(
-                (age**-parameters.age, (rows, cases.history_items)), shape=(len(cases), self.n_items)
-            )
-            votes = history @ votes_for
+            votes = weighted_history(cases, self.n_items, parameters.age) @ votes_for
             return votes if isinstance(votes, np.ndarray) else votes.toarray()
 
         return score
-
-
-def item_cf(fitted_on: Sequences, n_items: int, parameters: ItemCFParameters) -> Scorer:
-    """Fit on `fitted_on` and score."""
-    return PairCounts(fitted_on, n_items, parameters.window).scorer(parameters)

@@ -1,0 +1,102 @@
+"""EASE: the best linear item-to-item model without self-votes, in closed form (Steck, WWW 2019).
+
+With X (users, items) binary and P = (X'X + λI)^-1: B = I - P / diag(P), scores = history · B. Own code:
+it is these three lines, on items that were seen, in float32.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, sparse
+
+from learn_features.data.cases import Cases
+from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines.baseline import Task
+from learn_features.evaluation.baselines.search import Knob, Search
+from learn_features.evaluation.harness import Scorer
+
+MAX_ITEMS = 15_000
+"""Seen items; their square is held three times: 2.7 GB in float32."""
+PENALTY = Knob("penalty", (30.0, 100.0, 300.0, 1000.0), low=1.0, high=1e6)
+
+
+@dataclass(frozen=True)
+class EaseParameters:
+    """`penalty` is λ."""
+
+    penalty: float = 100.0
+
+
+class Ease:
+    """λ tuned."""
+
+    name = "ease"
+    sees_clock = False
+    budget_seconds = 180.0
+
+    def refusal(self, task: Task) -> str | None:
+        return too_many_items(task)
+
+    def tune(self, task: Task, budget_seconds: float) -> Search[EaseParameters]:
+        gram, seen = user_gram(task.split.train, task.n_items)
+        search = Search[EaseParameters](
+            lambda parameters: task.value(_scorer(gram, seen, task.n_items, parameters)), budget_seconds
+        )
+        search.attempt(EaseParameters())
+        search.along(PENALTY)
+        return search
+
+    def fit(self, task: Task, fitted_on: Sequences, parameters: EaseParameters) -> Scorer:
+        gram, seen = user_gram(fitted_on, task.n_items)
+        return _scorer(gram, seen, task.n_items, parameters)
+
+
+def too_many_items(task: Task) -> str | None:
+    """Why a model with a matrix of seen items squared cannot run; None if it can."""
+    count = len(np.unique(task.split.train_and_validation.items))
+    if count <= MAX_ITEMS:
+        return None
+    return f"{count:,} items were seen and it inverts a matrix of their square; the most is {MAX_ITEMS:,}"
+
+
+def user_gram(fitted_on: Sequences, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+    """X'X over seen items, float32 (seen, seen), and which items those are, int64 (seen,)."""
+    seen, columns = np.unique(fitted_on.items, return_inverse=True)
+    users = sparse.csr_array(
+        (np.ones(len(columns), dtype=np.float32), (fitted_on.users, columns)),
+        shape=(len(fitted_on), len(seen)),
+    )
+    users.data[:] = 1  # an item taken twice counts once
+    return np.asarray((users.T @ users).toarray(), dtype=np.float32), seen
+
+
+def weights(gram: np.ndarray, penalty: float) -> np.ndarray:
+    """B, float32 (seen, seen)."""
+    loaded = gram + penalty * np.eye(len(gram), dtype=np.float32)
+    factor = linalg.cholesky(loaded, lower=True, overwrite_a=True, check_finite=False)
+    lower, _ = linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
+    inverse /= -np.diag(inverse)
+    np.fill_diagonal(inverse, 0)
+    return np.asarray(inverse)
+
+
+def _scorer(gram: np.ndarray, seen: np.ndarray, n_items: int, parameters: EaseParameters) -> Scorer:
+    votes_for = weights(gram, parameters.penalty)
+    column = np.full(n_items, -1)
+    column[seen] = np.arange(len(seen))
+
+    def score(cases: Cases) -> np.ndarray:
+        rows = np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets))
+        columns = column[cases.history_items]
+        known = columns >= 0
+        history = sparse.csr_array(
+            (np.ones(known.sum(), dtype=np.float32), (rows[known], columns[known])),
+            shape=(len(cases), len(seen)),
+        )
+        history.data[:] = 1
+        scores = np.zeros((len(cases), n_items), dtype=np.float32)
+        scores[:, seen] = history @ votes_for
+        return scores
+
+    return score
