@@ -33,6 +33,20 @@ def test_content_variant_needs_the_contents_dimension():
         tower_preset("small", content_dimension=384, item_variant="content")
 
 
+def test_content_variant_has_no_residuals():
+    with pytest.raises(
+        ConfigError, match=r"content itself .* set residuals to false, or take variant projection"
+    ):
+        tower_preset("small", content_dimension=64, item_variant="content", residuals=True)
+
+
+def test_an_older_configuration_takes_defaults():
+    old = tower_preset("paper", content_dimension=384).model_dump()
+    del old["residuals"], old["time_gaps"]
+    config = TowerConfig.model_validate(old)
+    assert (config.residuals, config.time_gaps) == (False, False)
+
+
 def test_heads_must_divide_width():
     with pytest.raises(ValidationError, match="width 10 is not a multiple of heads 4"):
         TowerConfig(content_dimension=4, width=10)

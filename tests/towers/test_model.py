@@ -47,7 +47,9 @@ def test_item_vectors_given_are_those_computed(make_towers):
     towers = make_towers("projection")
     content = torch.randn(2, 5, 12)
     given = towers.item(content)
-    torch.testing.assert_close(towers.user.positions(content), towers.user.positions(content, item_vectors=given))
+    torch.testing.assert_close(
+        towers.user.positions(content), towers.user.positions(content, item_vectors=given)
+    )
 
 
 def test_only_variant_a_reads_targets_in_their_sequence(make_towers):
@@ -69,6 +71,32 @@ def test_shared_weights_are_one_set(make_towers):
     of_pal = sum(p.numel() for p in shared.user.alignment.parameters())
     total = [sum(p.numel() for p in towers.parameters()) for towers in (shared, apart)]
     assert total[1] - total[0] == of_pal
+
+
+@pytest.mark.parametrize("variant", ["sequence", "single"])
+def test_separate_weights_learn_apart(make_towers, variant):
+    content = torch.randn(2, 4, 12)
+    for shared in (True, False):
+        towers = make_towers(variant, recency_sum=False, shared_weights=shared)
+        towers.item.targets(content).sum().backward()
+        touched = any(p.grad is not None for p in towers.user.alignment.parameters())
+        assert touched == shared, "the user tower learns from items only through weights they share"
+        assert all(p.grad is not None for name, p in towers.item.named_parameters() if "projection" in name)
+
+
+def test_a_learnable_temperature_moves_and_is_bounded(make_towers):
+    fixed, learned = make_towers(), make_towers(learnable_temperature=True)
+    assert learned.scale.item() == pytest.approx(1 / 0.07)
+    assert not fixed.log_scale.requires_grad
+    optimiser = torch.optim.SGD([learned.log_scale], lr=0.1)
+    (-learned.scale).backward()  # sharper is better here
+    optimiser.step()
+    assert learned.scale.item() > 1 / 0.07
+    with torch.no_grad():
+        learned.log_scale.fill_(9.0)
+    assert learned.scale.item() == pytest.approx(100)
+    content, lengths = torch.randn(2, 3, 12), torch.tensor([3, 2])
+    torch.testing.assert_close(fixed.user(content, lengths), learned.user(content, lengths))
 
 
 def test_content_variant_is_the_content_itself(make_towers):

@@ -1,12 +1,16 @@
 import hashlib
 import json
 
+import fsspec
+import numpy as np
 import pytest
 import torch
 
 from learn_features.contracts.history import HistoryRule
+from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.errors import BundleError
-from learn_features.towers.weights import load_towers, restore, save_towers, tensors
+from learn_features.towers.residuals import ItemResiduals
+from learn_features.towers.weights import load_residuals, load_towers, restore, save_towers, tensors
 
 
 def save_run(towers, folder, config=None):
@@ -43,6 +47,33 @@ def test_a_bundle_is_read_by_uri_and_its_digest_checked(make_towers, tmp_path):
     save_towers(make_towers(seed=1), tmp_path / "towers.safetensors")
     with pytest.raises(BundleError, match="digest is not the manifest's"):
         load_towers(tmp_path)
+
+
+def test_residuals_lie_beside_the_weights(make_towers, tmp_path):
+    save_run(make_towers(), tmp_path)
+    assert load_residuals(tmp_path) is None
+    save_run(make_towers(residuals=True), tmp_path)
+    with pytest.raises(BundleError, match=r"item_residuals\.safetensors: cannot be read"):
+        load_residuals(tmp_path)
+    ItemResiduals.of(["a"], np.ones((1, 8), np.float32)).save(tmp_path / RESIDUALS_FILE)
+    assert load_residuals(tmp_path).lookup(["a", "b"]).tolist() == [[1] * 8, [0] * 8]
+    ItemResiduals.of(["a"], np.ones((1, 4), np.float32)).save(tmp_path / RESIDUALS_FILE)
+    with pytest.raises(BundleError, match="width 4, the towers 8"):
+        load_residuals(tmp_path)
+
+
+def test_residuals_of_a_bundle_elsewhere_are_fetched_and_checked(make_towers, tmp_path):
+    ItemResiduals.of(["a"], np.ones((1, 8), np.float32)).save(tmp_path / RESIDUALS_FILE)
+    raw = (tmp_path / RESIDUALS_FILE).read_bytes()
+    files = {RESIDUALS_FILE: hashlib.sha256(raw).hexdigest()}
+    about = {"towers": make_towers(residuals=True).config.model_dump(), "files": files}
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/bundle/manifest.json", json.dumps(about).encode())
+    memory.pipe_file(f"/bundle/{RESIDUALS_FILE}", raw)
+    assert load_residuals("memory://bundle").lookup(["a"]).tolist() == [[1] * 8]
+    memory.pipe_file(f"/bundle/{RESIDUALS_FILE}", raw[:-1] + b"\x00")
+    with pytest.raises(BundleError, match="digest is not the manifest's"):
+        load_residuals("memory://bundle")
 
 
 def test_another_architecture_is_refused(make_towers, tmp_path):
