@@ -30,7 +30,8 @@ class ContentTable:
         if self.resident:
             return self._table[items].float()
         wanted = items.flatten().cpu()
-        rows = torch.empty((len(wanted), self._table.shape[1]), dtype=self._table.dtype, pin_memory=True)
+        shape = (len(wanted), self._table.shape[1])
+        rows = torch.empty(shape, dtype=self._table.dtype, pin_memory=self.device.type == "cuda")
         torch.index_select(self._table, 0, wanted, out=rows)
         return rows.to(self.device, non_blocking=True).float().unflatten(0, items.shape)
 

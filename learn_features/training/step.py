@@ -6,6 +6,7 @@ contrast all vectors at once, then encode each part again and send the vectors' 
 (GradCache, Gao et al. 2021); dropout repeats itself, since it is seeded.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -44,7 +45,9 @@ class Step:
         forward = _Forward(model, objective, recipe, ranks.device)
         self._forward: nn.Module = forward
         if ranks.count > 1:
-            self._forward = DistributedDataParallel(forward, broadcast_buffers=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # its new name is not in torch 2.8 yet
+                self._forward = DistributedDataParallel(forward, broadcast_buffers=False)
 
     def __call__(self, batch: Any, number: int) -> Tensor:
         """Add the gradients of `batch`, step `number` of the phase; returns its loss, a float32 scalar."""

@@ -84,6 +84,7 @@ def test_parameters_and_defaults(parsed: dict[str, Any]) -> None:
             "parent": None,
             "epochs": None,
             "seed": None,
+            "fresh": False,
         },
         "roll_out_space": {"bundle_uri": None, "auto_approve": True, "slot": None},
         "refresh_features": {"wait_seconds": 300},

@@ -10,16 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from learn_features.errors import BundleError, ConfigError
 from learn_features.towers.weights import tensors
-from learn_features.training.checkpoint import Checkpoints
 from learn_features.training.fit import Fitted, fit
-from learn_features.training.train import fit as train_fit
 from tests.training.world import (
-    RECIPE,
     RESUMED,
-    TOWERS,
-    USERS,
     WITH_RESIDUALS,
     checkpointed,
     content_of,

@@ -1,0 +1,43 @@
+"""What `test_step.py` runs under torchrun: short trainings on tiny data, rank 0 keeps the outcome."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from learn_features.training.fit import fit
+from learn_features.training.ranks import Ranks, joined
+from learn_features.training.recipe import Recipe
+from tests.training.world import RECIPE, TOWERS, content_of, make_split
+
+CONFIG = TOWERS.model_copy(update={"dropout": 0.0, "content_dropout": 0.0, "residuals": True})
+_CALM = RECIPE.model_copy(update={"residual_dropout": 0.0, "learning_rate": 1e-3, "patience": 9})
+RECIPES = {
+    "softmax": _CALM,
+    "dense": _CALM.model_copy(
+        update={"loss": "dense_all_action", "users_per_step": 31, "accumulate": 2, "logq": True}
+    ),
+}
+
+
+def trained(recipe: Recipe, ranks: Ranks) -> tuple[list[float], list[float], dict[str, torch.Tensor]]:
+    """Losses and validation Recall@10 by epoch, weights."""
+    fitted = fit(make_split(True), content_of(), CONFIG, recipe, seed=0, ranks=ranks)
+    weights = {name: p.detach() for name, p in fitted.towers.named_parameters()}
+    weights["residuals"] = torch.from_numpy(fitted.residuals.lookup([str(i) for i in range(120)]))
+    scores = [epoch.validation.get("recall_at_10", 0.0) for epoch in fitted.epochs]
+    return [epoch.loss for epoch in fitted.epochs], scores, weights
+
+
+def main(folder: Path) -> None:
+    with joined() as ranks:
+        assert ranks.count == 2
+        for name, recipe in RECIPES.items():
+            losses, validation, weights = trained(recipe, ranks)
+            if ranks.leads:
+                outcome = {"losses": losses, "validation": validation, "weights": weights}
+                torch.save(outcome, folder / f"{name}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
