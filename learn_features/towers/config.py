@@ -83,7 +83,7 @@ _PAPER_LIKE: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "small": {},
+    "small": {"residuals": True},
     "paper": {**_PAPER_LIKE, "width": 768, "layers": 12, "heads": 12, "feedforward": 3072},
     "paper-small": {**_PAPER_LIKE, "width": 128, "layers": 2, "heads": 4, "feedforward": 256},
 }

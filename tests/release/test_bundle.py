@@ -43,7 +43,9 @@ def test_whole_copy_opens(copy: Path) -> None:
     assert open_bundle(str(copy)).space_id == copy.name
 
 
-@pytest.mark.parametrize("name", ["user_tower.onnx", "item_tower.onnx", "towers.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["user_tower.onnx", "item_tower.onnx", "towers.safetensors", "item_residuals.safetensors"]
+)
 def test_one_flipped_bit(copy: Path, name: str) -> None:
     raw = bytearray((copy / name).read_bytes())
     raw[len(raw) // 2] ^= 1
@@ -52,7 +54,9 @@ def test_one_flipped_bit(copy: Path, name: str) -> None:
         open_bundle(str(copy))
 
 
-@pytest.mark.parametrize("name", ["user_tower.onnx", "towers.safetensors", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["user_tower.onnx", "towers.safetensors", "item_residuals.safetensors", "manifest.json"]
+)
 def test_missing_file(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(BundleError, match=name):
@@ -64,7 +68,7 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
         open_bundle(str(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize("name", ["weights.pkl", ".hidden", "item_residuals.safetensors"])
+@pytest.mark.parametrize("name", ["weights.pkl", ".hidden", "residuals.safetensors"])
 def test_unexpected_file(copy: Path, name: str) -> None:
     (copy / name).write_bytes(b"\x80\x04.")
     with pytest.raises(BundleError, match="not expected"):

@@ -13,6 +13,7 @@ import torch
 
 from learn_features.config import Config
 from learn_features.contracts.history import HistoryRule
+from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.errors import BundleError, GateFailed
 from learn_features.release import export as export_module
 from learn_features.release import towers_onnx
@@ -58,7 +59,8 @@ def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> 
 
     def published_as(run: Path) -> str:
         towers = read_run(run).towers.model_dump(mode="json")
-        return space_id(manifest.encoder, manifest.history, towers, weights_sha256(run / WEIGHTS_FILE))
+        digest = weights_sha256(run / WEIGHTS_FILE, run / RESIDUALS_FILE)
+        return space_id(manifest.encoder, manifest.history, towers, digest)
 
     assert published_as(make_run(tmp_path / "same")) == bundle.space_id
     assert published_as(make_run(tmp_path / "other", seed=1)) != bundle.space_id
@@ -77,7 +79,7 @@ def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> 
     [
         {"preset": "paper-small"},
         {"preset": "paper-small", "item_variant": "single", "shared_weights": False, "positions": "learned"},
-        {"preset": "small", "item_variant": "content", "dimension": CONTENT},
+        {"preset": "small", "item_variant": "content", "dimension": CONTENT, "residuals": False},
     ],
 )
 def test_every_architecture_exports(tmp_path: Path, changes: dict[str, object]) -> None:

@@ -140,7 +140,9 @@ import numpy as np
 from learn_features.release.bundle import open_bundle
 from learn_features.release.runtime import OnnxTowers
 towers = OnnxTowers(open_bundle({bundle.uri!r}), threads=1)
-towers.embed_items(np.zeros((3, {CONTENT}), np.float16))
+residuals = towers.residuals(["item 1", "new", "item 2"])
+assert residuals.any(axis=1).tolist() == [True, False, True]
+towers.embed_items(np.zeros((3, {CONTENT}), np.float16), residuals)
 towers.embed_users(np.zeros((3, 2, {CONTENT}), np.float16), np.array([1, 2, 1]))
 heavy = {{"torch", "onnx", "onnxscript", "transformers", "safetensors", "feast"}} & set(sys.modules)
 print(sorted(heavy))

@@ -65,7 +65,7 @@ def test_a_run_says_what_it_is(trained):
     assert lines[report.best_epoch - 1]["validation"] == run.validation == report.validation
     assert {"recall_at_10", "ndcg_at_10"} <= run.validation.keys()
     assert sorted(file.name for file in (base / "run").iterdir()) == [
-        "curves.png", "metrics.jsonl", "run.json", "weights.safetensors",
+        "curves.png", "item_residuals.safetensors", "metrics.jsonl", "run.json", "weights.safetensors",
     ]  # fmt: skip
 
 
