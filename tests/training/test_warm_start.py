@@ -1,0 +1,48 @@
+"""What a run takes over from its parent."""
+
+import json
+
+import numpy as np
+import pytest
+
+from learn_features.config import Config
+from learn_features.errors import SpaceMismatch
+from learn_features.release.export import export_run
+from learn_features.towers.residuals import ItemResiduals
+from learn_features.towers.weights import tensors
+from learn_features.training.run import RUN_FILE, read_run
+from learn_features.training.warm_start import open_parent
+from tests.release.conftest import ITEMS, make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("parent") / "run")
+
+
+def test_a_run_and_its_bundle_hand_over_the_same(run, tmp_path):
+    bundle = export_run(Config(state=str(tmp_path)), run)
+    about = read_run(run)
+    parents = [open_parent(uri, about.encoder, about.history, about.towers) for uri in (run, bundle)]
+    assert parents[0].space_id is None
+    assert bundle.endswith(parents[1].space_id)
+    learned = ItemResiduals.load(run / "item_residuals.safetensors")
+    for parent in parents:
+        known = parent.residuals.lookup([ITEMS[3], "new", ITEMS[0]])
+        np.testing.assert_array_equal(known, learned.lookup([ITEMS[3], "new", ITEMS[0]]))
+        assert known.any(axis=1).tolist() == [True, False, True]
+    first, second = (tensors(parent.towers) for parent in parents)
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+def test_a_parent_of_before_is_taken_where_nothing_changed(tmp_path):
+    older = make_run(tmp_path / "run", residuals=False)
+    about = read_run(older)
+    raw = json.loads((older / RUN_FILE).read_text())
+    for later in ("residuals", "time_gaps"):
+        del raw["towers"][later]
+    (older / RUN_FILE).write_text(json.dumps(raw))
+    assert open_parent(older, about.encoder, about.history, about.towers).residuals is None
+    now = about.towers.model_copy(update={"residuals": True})
+    with pytest.raises(SpaceMismatch, match=r"its towers differs \(residuals False → True\)"):
+        open_parent(older, about.encoder, about.history, now)
