@@ -1,6 +1,7 @@
 """A catalogue's content vectors as one memory-mapped file, in the order of the items."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ BLOCK = 65_536
 def write_content(config: Config, items: pl.DataFrame, file: Path, progress: Progress | None = None) -> None:
     """Write the vectors (n items, C) of `items` to `file` (.npy, float16); embeds first what is missing.
 
-    Raises `DataError` if an item has no vector or one that is not finite.
+    Raises `DataError` if an item has no vector.
     """
     embed_catalogue(config, items, progress)
     store = open_store(config)
@@ -29,20 +30,19 @@ def write_content(config: Config, items: pl.DataFrame, file: Path, progress: Pro
     shape = (len(item_ids), store.dimension or 0)
     table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
     missing: list[str] = []
-    broken: list[str] = []
     for start in range(0, len(item_ids), BLOCK):
         ids = item_ids[start : start + BLOCK]
         vectors, found = store.lookup(ids)
         table[start : start + BLOCK] = vectors
         missing.extend(ids[row] for row in np.flatnonzero(~found))
-        broken.extend(ids[row] for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)))
     if missing:
+        temporary.unlink()
         raise DataError(
             f"{config.content}: {len(missing)} of {len(item_ids)} items have no content vector, first"
             f" {', '.join(missing[:5])}; run `learn-features embed` on this data set"
         )
-    refuse_broken(broken, len(item_ids))
     table.flush()
+    del table
     temporary.replace(file)
 
 
@@ -52,17 +52,20 @@ def map_content(file: Path) -> NDArray[np.float16]:
     return table
 
 
-def check_content(content: NDArray[np.float16], item_ids: list[str]) -> None:
-    """`DataError` unless every content vector (n items, C) is finite."""
-    broken = np.flatnonzero(~np.isfinite(content).all(axis=1))
-    refuse_broken([item_ids[row] for row in broken], len(content))
-
-
-def refuse_broken(item_ids: list[str], total: int) -> None:
-    """`DataError` that names items whose vectors are not finite, if any."""
-    if item_ids:
+def check_content(content: NDArray[np.float16], item_ids: Sequence[str]) -> None:
+    """`DataError` unless every content vector (n items, C) is finite and there is one an item."""
+    if len(content) != len(item_ids):
         raise DataError(
-            f"content vectors: {len(item_ids)} of {total} are not finite (NaN or infinite),"
-            f" first of items {', '.join(item_ids[:5])}; remove their shards from the content store and"
+            f"content vectors: there are {len(content)} for {len(item_ids)} items, in their order; first"
+            f" without one: {', '.join(item_ids[len(content) : len(content) + 5]) or 'none'}"
+        )
+    broken: list[str] = []
+    for start in range(0, len(content), BLOCK):
+        finite = np.isfinite(content[start : start + BLOCK]).all(axis=1)
+        broken.extend(item_ids[start + int(row)] for row in np.flatnonzero(~finite))
+    if broken:
+        raise DataError(
+            f"content vectors: {len(broken)} of {len(content)} are not finite (NaN or infinite),"
+            f" first of items {', '.join(broken[:5])}; remove their shards from the content store and"
             " embed again"
         )

@@ -14,6 +14,7 @@ from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.training import seeds
 from learn_features.training.checkpoint import Checkpoints, check_tensors
+from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.loop import Counters, Fit, Phase, Progress
@@ -66,11 +67,13 @@ def fit(
     positions, as text), by which residuals are kept. With `checkpoints`, training goes on where an earlier
     call with the same inputs was stopped. `ranks`: this process among several; all get the same towers.
 
-    Raises `ConfigError` (diverging loss, checkpoint of other inputs), `BundleError` (checkpoint of another
-    architecture).
+    Raises `DataError` (content missing or not finite), `ConfigError` (diverging loss, checkpoint of other
+    inputs), `BundleError` (checkpoint of another architecture).
     """
     ranks = ranks or alone()
-    ids = item_ids if item_ids is not None else [str(row) for row in range(len(content))]
+    items = max(len(content), 1 + int(parts.everything.items.max(initial=-1)))
+    ids = item_ids if item_ids is not None else [str(row) for row in range(items)]
+    check_content(content, ids)
     table = ContentTable(content, ranks.device)
     validate = validation(parts.validation.sample(recipe.validation_cases), content, towers_config.max_length)
     saved = checkpoints.load() if checkpoints is not None else None

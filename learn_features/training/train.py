@@ -205,5 +205,9 @@ def _check_sequences(sequences: Sequences) -> int:
             " cut to validation; there is nothing to learn from"
         )
     if skipped:
-        log.info("%d of %d users have fewer than two interactions: skipped", skipped, len(sequences))
+        log.info(
+            "%d of %d users have no two interactions at different times, so nothing to predict from: skipped",
+            skipped,
+            len(sequences),
+        )
     return skipped

@@ -46,3 +46,29 @@ def test_cuts_move_from_epoch_to_epoch(make_sequences):
         for batch in cut_batches(sequences, Recipe(users_per_step=2), steps=None, rng=rng)
     }
     assert len(firsts) > 10
+
+
+def test_parts_hold_each_user_once_and_are_of_one_size(make_sequences):
+    sequences = make_sequences([list(range(10 * user, 10 * user + 4)) for user in range(7)])
+    recipe = Recipe(users_per_step=7)
+    (batch,) = cut_batches(sequences, recipe, steps=None, rng=np.random.default_rng(0))
+    parts = [batch.part(number, 3) for number in range(3)]
+    assert [len(part.history) for part in parts] == [3, 3, 3]
+    assert sum(part.pairs for part in parts) == batch.pairs
+    held = [row for part in parts for row in part.history[part.history_real.any(1)].tolist()]
+    assert held == batch.history.tolist()
+
+
+def test_gaps_are_those_between_the_entries_that_are_read(make_sequences):
+    sequences = make_sequences([[1, 2, 3, 4], [5, 6]], [[0, 60, 90, 100], [7, 9]])
+    recipe = Recipe(users_per_step=2, history_length=2)
+    seen = set()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        for batch in cut_batches(sequences, recipe, steps=None, rng=rng):
+            for items, gaps in zip(batch.history.tolist(), batch.history_gaps.tolist(), strict=True):
+                real = sum(item > 0 for item in items)
+                assert gaps[real:] == [-1] * (len(gaps) - real)
+                seen.add((tuple(items[:real]), tuple(gaps[:real])))
+    # two of the first three entries, in order, or the only one
+    assert seen == {((1, 2), (-1, 60)), ((1, 3), (-1, 90)), ((2, 3), (-1, 30)), ((1,), (-1,)), ((5,), (-1,))}

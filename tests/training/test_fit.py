@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from learn_features.errors import ConfigError, DataError
+from learn_features.evaluation.harness import evaluate
+from learn_features.towers.model import Towers
+from learn_features.towers.scoring import scorer
 from learn_features.towers.weights import tensors
 from learn_features.training.content_file import check_content
-from learn_features.training.train import fit
+from learn_features.training.fit import fit
+from learn_features.training.loop import Fit, Phase
+from learn_features.training.ranks import alone
+from learn_features.training.trained import Trained
 from learn_features.training.warm_start import Parent
 from tests.training.world import ITEMS, RECIPE, TOWERS, content_of, make_split
 
@@ -104,3 +110,70 @@ def test_content_that_is_not_finite_is_named():
     content[9] = np.inf
     with pytest.raises(DataError, match=r"2 of 120 are not finite .* first of items i7, i9"):
         check_content(content, [f"i{row}" for row in range(ITEMS)])
+
+
+def test_a_table_that_misses_items_is_refused():
+    with pytest.raises(DataError, match=r"there are 118 for 120 items, .* without one: 118, 119"):
+        fit(make_split(True), content_of()[:118], TOWERS, RECIPE, seed=0)
+
+
+def test_a_growing_loss_stops():
+    class Growing:
+        steps = 1
+        loss_now = 1.0
+
+        def batches(self, rng):
+            yield None
+
+        def pairs(self, batch):
+            return 1
+
+        def loss(self, model, batch, rng):
+            self.loss_now *= 2.5
+            return model.towers.log_scale * 0 + self.loss_now
+
+    towers = Towers(TOWERS.model_copy(update={"learnable_temperature": True}))
+    model = Trained(towers, np.arange(ITEMS), ITEMS)
+    phase = Phase("tune", 0, epochs=9, schedule_epochs=9, peak=1e-3)
+    run = Fit(model, Growing(), RECIPE, phase, seed=0, ranks=alone())
+    with pytest.raises(
+        ConfigError, match=r"the loss grew from 2\.500 to 6\.250 in epoch 2; lower the learning rate"
+    ):
+        run.run()
+
+
+def test_refit_starts_anew_for_as_long_as_the_best_took():
+    recipe = RECIPE.model_copy(update={"final": "refit", "epochs": 8, "patience": 2})
+    fitted = fit(make_split(True), content_of(), TOWERS, recipe, seed=0)
+    final = [epoch for epoch in fitted.epochs if epoch.phase == "final"]
+    tune = [epoch for epoch in fitted.epochs if epoch.phase == "tune"]
+    assert len(final) == fitted.best.epoch
+    assert final[0].loss == pytest.approx(tune[0].loss, rel=0.1)  # from scratch, not from the best
+    assert final[-1].learning_rate == pytest.approx(fitted.best.learning_rate, rel=0.05)
+
+
+def test_residuals_of_trained_items_only_and_a_warm_start_keeps_them():
+    towers = TOWERS.model_copy(update={"residuals": True})
+    cold = fit(make_split(True), content_of(), towers, RECIPE, seed=0)
+    seen = np.unique(make_split(True).train_and_validation.items)
+    table = cold.residuals.lookup([str(item) for item in range(ITEMS)])
+    assert sorted(np.flatnonzero(table.any(1))) == sorted(seen)
+    still = RECIPE.model_copy(update={"epochs": 1, "final": "none", "final_learning_rate": 1e-12})
+    warm = fit(make_split(True), content_of(), towers, still, seed=1,
+               parent=Parent(cold.towers, "s0", cold.residuals))  # fmt: skip
+    again = warm.residuals.lookup([str(item) for item in range(ITEMS)])
+    trained = np.unique(make_split(True).train.items)
+    np.testing.assert_allclose(again[trained], table[trained], atol=1e-6)
+
+
+def test_averaged_weights_are_what_is_judged_and_kept():
+    recipe = RECIPE.model_copy(update={"ema": 0.99, "final": "none", "epochs": 4, "patience": 9})
+    plain, averaged = (
+        fit(make_split(True), content_of(), TOWERS, r, seed=0)
+        for r in (recipe.model_copy(update={"ema": 0.0}), recipe)
+    )
+    assert [e.loss for e in plain.epochs] == [e.loss for e in averaged.epochs]
+    assert [e.validation for e in plain.epochs] != [e.validation for e in averaged.epochs]
+    score = scorer(averaged.towers, content_of(), TOWERS.max_length)
+    kept = evaluate({"kept": score}, make_split(True).validation)["kept"].means()
+    assert kept["recall_at_10"] == pytest.approx(averaged.best.validation["recall_at_10"])

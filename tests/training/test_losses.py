@@ -11,34 +11,83 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
-def slow_dense_all_action(users, items, ids, user_real, item_real, scale):
-    """The formula, one term after the other."""
+def slow_dense_all_action(users, items, ids, user_real, item_real, scale, frequency=None):
+    """The formula, one term after the other; with logQ, e^s / frequency stands for e^s."""
     total, pairs = 0.0, 0
+
+    def of(z, k):
+        return 1.0 if frequency is None else float(frequency[int(ids[z, k])])
+
     for i in range(len(users)):
         own = {int(ids[i, k]) for k in range(ids.shape[1]) if item_real[i, k]}
         for j in range(users.shape[1]):
             negatives = sum(
-                math.exp(scale * float(users[i, j] @ items[z, k]))
+                math.exp(scale * float(users[i, j] @ items[z, k])) / of(z, k)
                 for z in range(len(users))
                 for k in range(ids.shape[1])
                 if z != i and item_real[z, k] and int(ids[z, k]) not in own
             )
             for k in range(ids.shape[1]):
                 if user_real[i, j] and item_real[i, k]:
-                    right = math.exp(scale * float(users[i, j] @ items[i, k]))
+                    right = math.exp(scale * float(users[i, j] @ items[i, k])) / of(i, k)
                     total -= math.log(right / (right + negatives))
                     pairs += 1
     return total / pairs
 
 
 def test_dense_all_action_is_the_papers_formula():
+    users, items, ids, user_real, item_real = batch_of_four()
+    loss = dense_all_action(users, items, ids, user_real, item_real, torch.tensor(7.0))
+    expected = slow_dense_all_action(users, items, ids, user_real, item_real, 7.0)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def batch_of_four():
     users, items = unit(4, 3, 5), unit(4, 2, 5, seed=1)
     ids = torch.tensor([[1, 2], [2, 3], [4, 4], [5, 1]])  # 2 and 1 are shared; 4 repeats
     user_real = torch.tensor([[True] * 3, [True, False, False], [True, True, False], [True] * 3])
     item_real = torch.tensor([[True, True], [True, True], [True, False], [True, False]])
-    loss = dense_all_action(users, items, ids, user_real, item_real, torch.tensor(7.0))
-    expected = slow_dense_all_action(users, items, ids, user_real, item_real, 7.0)
+    return users, items, ids, user_real, item_real
+
+
+def test_logq_divides_by_how_often_an_item_is_seen():
+    users, items, ids, user_real, item_real = batch_of_four()
+    frequency = torch.tensor([0.0, 0.4, 0.3, 0.05, 0.2, 0.05])
+    loss = dense_all_action(
+        users, items, ids, user_real, item_real, torch.tensor(7.0), log_frequency=frequency.log()[ids]
+    )
+    expected = slow_dense_all_action(users, items, ids, user_real, item_real, 7.0, frequency)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+    plain = dense_all_action(users, items, ids, user_real, item_real, torch.tensor(7.0))
+    assert float(loss) != pytest.approx(float(plain), rel=1e-2)
+
+
+def test_users_of_one_process_see_the_targets_of_all():
+    """Users 0–1 and 2–3 apart, each against all targets: weighted by pairs, the loss of all four."""
+    users, items, ids, user_real, item_real = batch_of_four()
+    scale = torch.tensor(7.0)
+    whole = dense_all_action(users, items, ids, user_real, item_real, scale)
+    halves = [
+        dense_all_action(users[part], items, ids, user_real[part], item_real, scale, first=part.start)
+        for part in (slice(0, 2), slice(2, 4))
+    ]
+    pairs = [3 * 2 + 1 * 2, 2 * 1 + 3 * 1]
+    joined = (pairs[0] * halves[0] + pairs[1] * halves[1]) / sum(pairs)
+    torch.testing.assert_close(joined, whole)
+
+
+def test_a_batch_without_pairs_has_no_loss():
+    users, items, ids, user_real, item_real = batch_of_four()
+    nobody = torch.zeros_like(user_real)
+    assert float(dense_all_action(users, items, ids, nobody, item_real, torch.tensor(7.0))) == 0.0
+
+
+def test_losses_compute_in_float32_under_autocast():
+    users, items = unit(3, 4), unit(6, 4, seed=1)
+    positives, scale = torch.tensor([0, 5, 2]), torch.tensor(14.0)
+    exact = full_softmax(users, items, positives, scale)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(full_softmax(users, items, positives, scale), exact)
 
 
 def test_an_item_of_the_same_user_is_no_negative():

@@ -1,44 +1,20 @@
 """`train()` on a small data set, with the real text encoder."""
 
 import json
-from datetime import UTC, datetime, timedelta
+import logging
+from datetime import timedelta
 
-import polars as pl
 import pytest
 import torch
 
 from learn_features.config import Config, TrainingConfig
 from learn_features.contracts.history import HistoryRule
-from learn_features.data.tables import write_dataset
 from learn_features.errors import BundleError, ConfigError, DataError, SpaceMismatch
 from learn_features.towers.weights import load_towers, tensors
+from learn_features.training import content_file
 from learn_features.training.run import read_run
 from learn_features.training.train import train
-
-KINDS = ("garden hose", "guitar string", "running shoe", "coffee grinder")
-NOW = datetime(2024, 5, 1, tzinfo=UTC)
-
-
-def write_data(folder, users: int = 24, length: int = 8):
-    """Users who stay with one kind of thing, an interaction an hour; one more with a single one."""
-    names = [f"{word} {kind}" for kind in KINDS for word in ("red", "steel", "small", "old", "long")]
-    items = pl.DataFrame({"item_id": [f"i{n}" for n in range(len(names))], "title": names})
-    rows = [
-        (
-            f"u{user}",
-            f"i{(user % 4) * 5 + (user // 4 + step * 2) % 5}",
-            NOW + timedelta(hours=step, minutes=user),
-        )
-        for user in range(users)
-        for step in range(length)
-    ]
-    rows.append(("lonely", "i3", NOW))
-    interactions = pl.DataFrame(
-        rows,
-        schema={"user_id": pl.String, "item_id": pl.String, "event_timestamp": pl.Datetime("us", "UTC")},
-        orient="row",
-    )
-    write_dataset(folder, items, interactions)
+from tests.training.dataset import NOW, write_data
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +94,80 @@ def test_an_unfinished_run_is_no_run(trained, tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"")
     with pytest.raises(BundleError, match=r"run\.json: cannot be read"):
         read_run(tmp_path)
+
+
+class Stopped(Exception):
+    """Raised in the middle of a training."""
+
+
+def stop_at(step: int):
+    def progress(done: int, total: int) -> None:
+        if done == step:
+            raise Stopped
+
+    return progress
+
+
+def test_a_stopped_training_goes_on_from_its_checkpoint(trained, tmp_path, caplog):
+    config, base, whole = trained
+    folder = tmp_path / "run"
+    with pytest.raises(Stopped):
+        train(config, base / "data", folder, checkpoint_seconds=0, progress=stop_at(2))
+    assert (folder / "checkpoint" / "state.json").exists()
+    with pytest.raises(BundleError, match=r"run\.json: cannot be read"):
+        read_run(folder)
+    with pytest.raises(ConfigError, match=r"another training \(seed 0 → 1\).* --fresh"):
+        train(config, base / "data", folder, seed=1)
+    larger = config.model_copy(update={"training": TrainingConfig(preset="paper-small")})
+    with pytest.raises(BundleError, match=r"another architecture \(.*towers.layers|towers.dropout"):
+        train(larger, base / "data", folder)
+
+    with caplog.at_level(logging.INFO, logger="learn_features.training"):
+        report = train(config, base / "data", folder)
+    assert report.resumed_at == "tune 2"
+    assert "resumed at step 2 of phase tune" in caplog.text
+    assert report.validation == whole.validation
+    ours, theirs = tensors(load_towers(folder)), tensors(load_towers(base / "run"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert (folder / "item_residuals.safetensors").exists() == (
+        base / "run" / "item_residuals.safetensors"
+    ).exists()
+    assert sorted(f.name for f in folder.iterdir()) == sorted(f.name for f in (base / "run").iterdir())
+
+
+def test_fresh_forgets_the_checkpoint(trained, tmp_path):
+    config, base, _ = trained
+    with pytest.raises(Stopped):
+        train(config, base / "data", tmp_path, checkpoint_seconds=0, progress=stop_at(1))
+    report = train(config, base / "data", tmp_path, seed=1, fresh=True, epochs=1)
+    assert report.resumed_at is None
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_changed_data_is_not_mixed_with_what_was_learned_before(trained, tmp_path):
+    config, _, _ = trained
+    write_data(tmp_path / "data")
+    with pytest.raises(Stopped):
+        train(config, tmp_path / "data", tmp_path / "run", checkpoint_seconds=0, progress=stop_at(1))
+    write_data(tmp_path / "data", length=9)
+    with pytest.raises(ConfigError, match=r"another training .*data '"):
+        train(config, tmp_path / "data", tmp_path / "run")
+
+
+def test_users_without_a_next_item_are_counted_and_logged(trained, tmp_path, caplog):
+    config, base, _ = trained
+    dense = config.model_copy(update={"training": TrainingConfig(preset="paper-small", epochs=1)})
+    with caplog.at_level(logging.INFO, logger="learn_features.training"):
+        report = train(dense, base / "data", tmp_path)
+    assert (report.users, report.users_skipped) == (24, 1)
+    assert "1 of 25 users have no two interactions at different times" in caplog.text
+    assert not (tmp_path / "item_residuals.safetensors").exists()
+
+
+def test_items_without_a_content_vector_are_counted_and_named(trained, tmp_path, monkeypatch):
+    config, base, _ = trained
+    nothing = config.model_copy(update={"state": str(tmp_path / "empty")})
+    monkeypatch.setattr(content_file, "embed_catalogue", lambda *_: None)
+    with pytest.raises(DataError, match=r"20 of 20 items have no content vector, first i0, i1, i2, i3, i4;"):
+        train(nothing, base / "data", tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())

@@ -1,0 +1,69 @@
+"""MLflow: a real store in a file, and its absence."""
+
+import sys
+from contextlib import suppress
+
+import pytest
+
+from learn_features.errors import ConfigError, MissingDependency
+from learn_features.training.curves import Epoch, Point, draw_curves
+from learn_features.training.tracking import tracking
+
+PARAMS = {"seed": 3, "recipe": {"epochs": 2, "loss": "softmax"}}
+EPOCHS = [
+    Epoch("tune", 1, 5, 4.0, 1e-3, 0.1, {"recall_at_10": 0.1}),
+    Epoch("tune", 2, 5, 3.0, 1e-4, 0.1, {"recall_at_10": 0.2}),
+    Epoch("final", 1, 6, 2.5, 1e-4, 0.1),
+]
+POINTS = [Point("tune", 5, 4.0, 1e-3), Point("tune", 10, 3.0, 1e-4), Point("final", 6, 2.5, 1e-4)]
+
+
+def test_a_run_that_goes_on_is_one_run_with_params_curves_and_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database takes ten seconds to create
+    uri = f"file:{tmp_path}/mlflow"
+    plot = tmp_path / "curves.png"
+    draw_curves(EPOCHS, POINTS, plot)
+    with suppress(KeyboardInterrupt), tracking(uri, "run-a", tmp_path / "checkpoint", PARAMS) as tracker:
+        tracker.epoch(EPOCHS[0])
+        raise KeyboardInterrupt
+    with tracking(uri, "run-a", tmp_path / "checkpoint", PARAMS) as tracker:
+        for epoch in EPOCHS[1:]:
+            tracker.epoch(epoch)
+        tracker.finish(POINTS, [plot])
+
+    import mlflow
+
+    (run,) = mlflow.MlflowClient(uri).search_runs(["0"])
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "run-a"
+    assert run.data.params == {"seed": "3", "recipe.epochs": "2", "recipe.loss": "softmax"}
+    client = mlflow.MlflowClient(uri)
+    curve = client.get_metric_history(run.info.run_id, "tune/recall_at_10")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.1), (2, 0.2)]
+    steps = client.get_metric_history(run.info.run_id, "tune/step_loss")
+    assert [(point.step, point.value) for point in steps] == [(5, 4.0), (10, 3.0)]
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["curves.png"]
+    assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_set_but_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with (
+        pytest.raises(MissingDependency, match=r"MLFLOW_TRACKING_URI is set.*learn-features\[mlflow\]"),
+        tracking("http://localhost:1", "run", tmp_path, PARAMS),
+    ):
+        pass
+
+
+def test_a_place_that_cannot_be_used_stops_before_training(tmp_path):
+    with (
+        pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI nowhere://x: cannot be used"),
+        tracking("nowhere://x", "run", tmp_path, PARAMS),
+    ):
+        pass
+
+
+def test_without_a_uri_nothing_is_tracked(tmp_path):
+    with tracking(None, "run", tmp_path / "checkpoint", PARAMS) as tracker:
+        assert tracker is None
+    assert not (tmp_path / "checkpoint").exists()
