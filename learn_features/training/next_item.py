@@ -59,6 +59,7 @@ class NextItem:
         return replace(
             batch,
             items=batch.items[rows],
+            gaps=batch.gaps[rows],
             lengths=batch.lengths[rows],
             rows=batch.rows[chosen] - first,
             positions=batch.positions[chosen],
@@ -70,8 +71,10 @@ class NextItem:
         items, rows, positions, targets = (
             content.to_device(part) for part in (batch.items, batch.rows, batch.positions, batch.targets)
         )
+        gaps = content.to_device(batch.gaps) if towers.config.time_gaps else None
         if len(self._trained) > self._recipe.max_candidates:
-            users = towers.user.positions(content[items], residuals=model.residual(items))[rows, positions]
+            vectors = towers.user.positions(content[items], residuals=model.residual(items), gaps=gaps)
+            users = vectors[rows, positions]
             chosen = rng.choice(len(self._trained), size=self._recipe.max_candidates, replace=False)
             negatives = self._trained[content.to_device(chosen)]
             distinct, which = torch.unique(targets, return_inverse=True)
@@ -90,6 +93,7 @@ class NextItem:
         users = towers.user.positions(
             content[items],
             residuals=None if residuals is None else residuals[place],
+            gaps=gaps,
             item_vectors=catalogue[place],
         )[rows, positions]
         return losses.full_softmax(users, catalogue, self._row[targets], towers.scale)

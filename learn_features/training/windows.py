@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from learn_features.data.padding import padded
 from learn_features.data.sequences import Sequences
+from learn_features.data.time_gaps import time_gaps
 
 SHUFFLE_BATCHES = 64
 """Windows are sorted by length within about this many batches."""
@@ -19,9 +21,11 @@ SHUFFLE_BATCHES = 64
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """`items` (B, L) int64, padded with 0 on the right; pairs (P,): row, position and target item."""
+    """`items` (B, L) int64, padded with 0 on the right, and the seconds before each (`data.time_gaps`);
+    pairs (P,): row, position and target item."""
 
     items: NDArray[np.int64]
+    gaps: NDArray[np.float32]
     lengths: NDArray[np.int64]
     rows: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -116,13 +120,16 @@ def _batch(
     lengths = ends - starts
     place = np.arange(int(lengths.max()))[None, :]
     real = place < lengths[:, None]
-    items = np.where(real, sequences.items[np.where(real, starts[:, None] + place, 0)], 0)
+    entries = np.where(real, starts[:, None] + place, 0)
+    items = np.where(real, sequences.items[entries], 0)
+    gaps = time_gaps(sequences.times_us[entries[real]], np.cumsum(lengths) - lengths)
     counts = last - first
     rows = np.repeat(np.arange(len(starts)), counts)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     chosen = np.repeat(first, counts) + nth
     return WindowBatch(
         items=items.astype(np.int64),
+        gaps=padded(gaps, lengths),
         lengths=lengths,
         rows=rows,
         positions=all_pairs.context[chosen] - starts[rows],
