@@ -7,6 +7,8 @@ import pytest
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
+from learn_features.data.splits import Split
+from learn_features.evaluation.baselines.baseline import Task
 
 
 def _csr(lists: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -36,5 +38,16 @@ def make_sequences() -> Callable[..., Sequences]:
         offsets, flat = _csr(items)
         stamps = np.array([t for row in times or [range(len(i)) for i in items] for t in row], dtype=np.int64)
         return Sequences([f"u{n}" for n in range(len(items))], offsets, flat, stamps)
+
+    return make
+
+
+@pytest.fixture
+def make_task() -> Callable[..., Task]:
+    """A task on one log and one set of cases, which stand for every part of the split."""
+
+    def make(log: Sequences, cases: Cases, n_items: int, **terms: object) -> Task:
+        parts = Split("leave_one_out", log, cases, log, cases, log, 0, has_times=True)
+        return Task(parts, n_items, **terms)  # type: ignore[arg-type]
 
     return make

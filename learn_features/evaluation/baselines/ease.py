@@ -1,7 +1,8 @@
 """EASE: the best linear item-to-item model without self-votes, in closed form (Steck, WWW 2019).
 
-With X (users, items) binary and P = (X'X + λI)^-1: B = I - P / diag(P), scores = history · B. Own code:
-it is these three lines, on items that were seen, in float32.
+With X (users, items) binary and P = (X'X + λI)^-1: B = I - P / diag(P), scores = history · B. The
+history is weighed by age^-`age` (0 is EASE as published), since tastes move. Own code: it is these lines,
+on items that were seen, in float32.
 """
 
 from dataclasses import dataclass
@@ -12,43 +13,55 @@ from scipy import linalg, sparse
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
+from learn_features.evaluation.baselines.history_weights import weighted_history
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
 MAX_ITEMS = 15_000
 """Seen items; their square is held three times: 2.7 GB in float32."""
-PENALTY = Knob("penalty", (30.0, 100.0, 300.0, 1000.0), low=1.0, high=1e6)
+KNOBS = (
+    Knob("age", (0.0, 0.5, 1.0, 1.5), low=0.0, high=6.0),
+    Knob("penalty", (100.0, 300.0, 1000.0), low=1.0, high=1e6),
+)
+"""Ages first: they need no other matrix."""
 
 
 @dataclass(frozen=True)
 class EaseParameters:
     """`penalty` is λ."""
 
-    penalty: float = 100.0
+    penalty: float = 300.0
+    age: float = 0.0
 
 
 class Ease:
-    """λ tuned."""
+    """λ and the fading of histories tuned."""
 
     name = "ease"
     sees_clock = False
-    budget_seconds = 180.0
+    budget_seconds = 240.0
 
     def refusal(self, task: Task) -> str | None:
         return too_many_items(task)
 
     def tune(self, task: Task, budget_seconds: float) -> Search[EaseParameters]:
-        gram, seen = user_gram(task.split.train, task.n_items)
-        search = Search[EaseParameters](
-            lambda parameters: task.value(_scorer(gram, seen, task.n_items, parameters)), budget_seconds
-        )
+        gram, seen = user_gram(task.split.train)
+        made: dict[float, np.ndarray] = {}
+
+        def value(parameters: EaseParameters) -> float:
+            if parameters.penalty not in made:
+                made.clear()
+                made[parameters.penalty] = weights(gram, parameters.penalty)
+            return task.value(_scorer(made[parameters.penalty], seen, task.n_items, parameters.age))
+
+        search = Search[EaseParameters](value, budget_seconds)
         search.attempt(EaseParameters())
-        search.along(PENALTY)
+        search.descend(KNOBS, rounds=2)
         return search
 
     def fit(self, task: Task, fitted_on: Sequences, parameters: EaseParameters) -> Scorer:
-        gram, seen = user_gram(fitted_on, task.n_items)
-        return _scorer(gram, seen, task.n_items, parameters)
+        gram, seen = user_gram(fitted_on)
+        return _scorer(weights(gram, parameters.penalty), seen, task.n_items, parameters.age)
 
 
 def too_many_items(task: Task) -> str | None:
@@ -59,7 +72,7 @@ def too_many_items(task: Task) -> str | None:
     return f"{count:,} items were seen and it inverts a matrix of their square; the most is {MAX_ITEMS:,}"
 
 
-def user_gram(fitted_on: Sequences, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+def user_gram(fitted_on: Sequences) -> tuple[np.ndarray, np.ndarray]:
     """X'X over seen items, float32 (seen, seen), and which items those are, int64 (seen,)."""
     seen, columns = np.unique(fitted_on.items, return_inverse=True)
     users = sparse.csr_array(
@@ -81,22 +94,10 @@ def weights(gram: np.ndarray, penalty: float) -> np.ndarray:
     return np.asarray(inverse)
 
 
-def _scorer(gram: np.ndarray, seen: np.ndarray, n_items: int, parameters: EaseParameters) -> Scorer:
-    votes_for = weights(gram, parameters.penalty)
-    column = np.full(n_items, -1)
-    column[seen] = np.arange(len(seen))
-
+def _scorer(votes_for: np.ndarray, seen: np.ndarray, n_items: int, age: float) -> Scorer:
     def score(cases: Cases) -> np.ndarray:
-        rows = np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets))
-        columns = column[cases.history_items]
-        known = columns >= 0
-        history = sparse.csr_array(
-            (np.ones(known.sum(), dtype=np.float32), (rows[known], columns[known])),
-            shape=(len(cases), len(seen)),
-        )
-        history.data[:] = 1
         scores = np.zeros((len(cases), n_items), dtype=np.float32)
-        scores[:, seen] = history @ votes_for
+        scores[:, seen] = weighted_history(cases, n_items, age)[:, seen] @ votes_for
         return scores
 
     return score

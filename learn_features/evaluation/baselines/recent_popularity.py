@@ -75,6 +75,22 @@ class RecentCounts:
             counts[row] = before
         return counts
 
+    def fading(self, half_life_us: float, request_times_us: np.ndarray) -> np.ndarray:
+        """float32 (n, items): Σ 2^-(age / half life) over interactions at times before each request."""
+        ends = self._ends(request_times_us)
+        counts = np.empty((len(ends), self.n_items), dtype=np.float32)
+        faded = np.zeros(self.n_items)
+        counted, now = 0, int(self._times[0]) if len(self._times) else 0
+        for row in np.argsort(ends, kind="stable"):
+            request = max(now, int(request_times_us[row]))
+            new = slice(counted, ends[row])
+            ages = (request - self._times[new]) / half_life_us
+            faded *= 2.0 ** ((now - request) / half_life_us)
+            faded += np.bincount(self._items[new], weights=2.0**-ages, minlength=self.n_items)
+            counts[row] = faded
+            counted, now = ends[row], request
+        return counts
+
     def _ends(self, request_times_us: np.ndarray) -> np.ndarray:
         """Where the past of each request ends: what happens at that very time is not known yet."""
         return np.searchsorted(self._times, request_times_us, side="left")

@@ -1,0 +1,57 @@
+"""Popularity, ever and just before a request."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from learn_features.data.cases import Cases
+from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines.baseline import Task
+from learn_features.evaluation.baselines.popularity import popularity
+from learn_features.evaluation.baselines.recent_popularity import (
+    DAY_US,
+    RecentPopularity,
+    RecentPopularityParameters,
+    recent_popularity,
+)
+
+DAY = DAY_US
+MakeCases = Callable[..., Cases]
+MakeSequences = Callable[..., Sequences]
+MakeTask = Callable[..., Task]
+
+
+def test_popularity_counts_interactions(make_cases: MakeCases, make_sequences: MakeSequences) -> None:
+    scorer = popularity(make_sequences([[0, 1, 1], [1, 2]]), 4)
+    assert scorer(make_cases([[0], [1]], [[2], [3]])).tolist() == [[1, 3, 1, 0]] * 2
+
+
+def test_recent_popularity_sees_the_three_days_before_the_request(
+    make_cases: MakeCases, make_sequences: MakeSequences
+) -> None:
+    log = make_sequences([[0, 0, 1, 2], [1, 3]], [[0, 1, 4 * DAY, 6 * DAY], [5 * DAY, 8 * DAY]])
+    scores = recent_popularity(log, 5, 3 * DAY)(make_cases([[0], [0], [0]], [[1]] * 3, [6 * DAY, 0, 7 * DAY]))
+    # at day 6: 1 twice; 2, at that very time, is not known yet; what was popular long ago breaks ties
+    assert scores[0].tolist() == pytest.approx([0.5 * 2 / 3, 2 + 0.5 * 2 / 3, 0, 0, 0])
+    assert scores[1].tolist() == [0, 0, 0, 0, 0]
+    assert np.floor(scores[2]).tolist() == [0, 2, 1, 0, 0]
+
+
+def test_tuning_finds_the_window_even_beyond_the_grid(
+    make_cases: MakeCases, make_sequences: MakeSequences, make_task: MakeTask
+) -> None:
+    """An hour before each request its target was taken; other items 4, 10 or 30 hours before, twice."""
+    hour = DAY // 24
+    requests = [day * 4 * DAY for day in range(12)]
+    decoys = [(30, 10, 4)[day // 4] for day in range(12)]
+    rows = [(day, request - hour) for day, request in enumerate(requests)]
+    for day, request in enumerate(requests):
+        rows += [((day + 5) % 12, request - decoys[day] * hour - n) for n in (1, 2)]
+    log = make_sequences([[item] for item, _ in rows], [[time] for _, time in rows])
+    cases = make_cases([[12]] * 12, [[day] for day in range(12)], requests)
+    search = RecentPopularity().tune(make_task(log, cases, 13, criterion="recall_at_1"), 60)
+    assert 1 / 24 <= search.best.days <= 4 / 24
+    assert search.value == 1.0
+    assert search.tried[RecentPopularityParameters(3.0)] == 0.0
+    assert search.tried[RecentPopularityParameters(1.0)] == pytest.approx(1 / 3)
