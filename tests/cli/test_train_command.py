@@ -1,0 +1,55 @@
+"""`learn-features train`: goes on by itself, says so, and names the next command."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from learn_features import config as settings
+from learn_features.cli.main import app
+from learn_features.training.train import train
+from tests.training.dataset import write_data
+
+
+class Stopped(Exception):
+    """Raised in the middle of a training."""
+
+
+def test_a_stopped_run_is_picked_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "data")
+
+    def stop(done: int, total: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(settings.load(), "data", "run", epochs=1, checkpoint_seconds=0, progress=stop)
+    shown = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1"])
+    assert shown.exit_code == 0, shown.output
+    assert "resumed at step 1 of phase tune" in shown.stderr
+    assert "final 1  loss" in shown.stderr
+    assert "next: learn-features evaluate data run" in shown.stderr
+    assert "Recall" in shown.stdout
+
+    shown = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1", "--json"])
+    report = json.loads(shown.stdout)
+    assert report["resumed_at"] is None
+    assert report["users"] == 24
+    assert shown.stderr.count("loss") == 2
+
+
+def test_another_seed_is_no_continuation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "data")
+
+    def stop(done: int, total: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(settings.load(), "data", "run", epochs=1, checkpoint_seconds=0, progress=stop)
+    shown = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1", "--seed", "5"])
+    assert shown.exit_code == 1
+    assert "seed 0 → 5" in str(shown.exception)
+    fresh = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1", "--seed", "5", "--fresh"])
+    assert fresh.exit_code == 0, fresh.output
+    assert "resumed" not in fresh.stderr
