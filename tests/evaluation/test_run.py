@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from learn_features.config import Config, EncoderConfig, TrainingConfig
-from learn_features.errors import SpaceMismatch
+from learn_features.cli.main import app
+from learn_features.config import CONFIG_VARIABLE, Config, EncoderConfig, TrainingConfig
+from learn_features.errors import ConfigError, SpaceMismatch
 from learn_features.evaluation.run import evaluate_run
 from learn_features.simulation.world import simulate
 from learn_features.training.train import train
@@ -38,6 +40,62 @@ def test_all_methods_on_the_same_cases(trained: tuple[Config, Path, Path]) -> No
     assert evaluate_run(config, data, run)["methods"] == result["methods"]
     few = evaluate_run(config, data, run, max_cases=10)
     assert (few["test_users"], few["test_users_in_all"]) == (10, result["test_users"])
+
+
+def test_what_a_run_reports_beside_the_means(trained: tuple[Config, Path, Path]) -> None:
+    config, data, run = trained
+    lines: list[str] = []
+    names = ("popularity", "content", "item_cf")
+    result = evaluate_run(config, data, run, baselines=names, on_baseline=lines.append)
+    assert set(result["methods"]) == {"towers", *names}
+    assert result["mask_history"] is True
+    for name, metrics in result["methods"].items():
+        interval = result["intervals"][name]["recall_at_10"]
+        assert interval["value"] == pytest.approx(metrics["recall_at_10"])
+        assert interval["low"] < interval["value"] < interval["high"]
+        assert 0 < metrics["coverage_at_10"] <= metrics["coverage_at_50"] <= 1
+    for name, difference in result["towers_minus"].items():
+        expected = result["methods"]["towers"]["ndcg_at_10"] - result["methods"][name]["ndcg_at_10"]
+        assert difference["ndcg_at_10"]["value"] == pytest.approx(expected)
+    parts = result["slices"]
+    deciles = [part for name, part in parts.items() if name.startswith("user_decile_")]
+    assert sum(part["cases"] for part in deciles) == result["test_users"]
+    tail, head = parts["long_tail_items"], parts["popular_items"]
+    assert tail["methods"]["popularity"]["recall_at_10"] < head["methods"]["popularity"]["recall_at_10"]
+    assert result["baselines"]["popularity"]["sees_clock"] is False
+    assert result["baselines"]["item_cf"]["fits"] > 10
+    assert [line.split(":")[0] for line in lines[::2]] == list(names)
+
+    unmasked = evaluate_run(config, data, run, baselines=("popularity",), mask_history=False)
+    assert unmasked["mask_history"] is False
+    assert unmasked["methods"]["towers"] != result["methods"]["towers"]
+
+
+def test_another_split_than_the_runs_is_refused(trained: tuple[Config, Path, Path]) -> None:
+    config, data, run = trained
+    with pytest.raises(ConfigError, match="was trained on the split global_time; on leave_one_out its"):
+        evaluate_run(config, data, run, kind="leave_one_out")
+    same = evaluate_run(config, data, run, kind="global_time", baselines=("popularity",), max_cases=20)
+    assert same["split"] == "global_time"
+
+
+def test_the_command_prints_split_mask_and_slices(
+    trained: tuple[Config, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data, run = trained
+    settings = run.parent / "learn.yaml"
+    settings.write_text(f"state: {config.state}\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(settings))
+    monkeypatch.setenv("COLUMNS", "200")
+    arguments = ["evaluate", str(data), str(run), "--max-users", "30"]
+    shown = CliRunner().invoke(app, [*arguments, "--baselines", "popularity,ease", "--slices"])
+    assert shown.exit_code == 0, shown.output
+    for text in ("global time, 30 users", "history masked", "coverage@10", "EASE", "long tail items"):
+        assert text in shown.output
+    asked = CliRunner().invoke(
+        app, [*arguments, "--json", "--no-mask-history", "--baselines", "popularity", "--split", "auto"]
+    )
+    assert json.loads(asked.stdout)["mask_history"] is False
 
 
 def test_another_encoder_is_refused(trained: tuple[Config, Path, Path]) -> None:

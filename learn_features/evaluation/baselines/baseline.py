@@ -8,7 +8,7 @@ import numpy as np
 
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
-from learn_features.evaluation.baselines.search import Search
+from learn_features.evaluation.baselines.search import Tries
 from learn_features.evaluation.harness import Scorer, evaluate
 
 CRITERION = "ndcg_at_10"
@@ -54,7 +54,7 @@ class Baseline(Protocol[P]):
     def refusal(self, task: Task) -> str | None:
         """Why this baseline cannot run on `task`; None if it can."""
 
-    def tune(self, task: Task, budget_seconds: float) -> Search[P]:
-        """A finished search, with at least one try."""
+    def tune(self, task: Task, budget_seconds: float) -> Tries[P]:
+        """What was tried: at least one set of parameters."""
 
     def fit(self, task: Task, fitted_on: Sequences, parameters: P) -> Scorer: ...

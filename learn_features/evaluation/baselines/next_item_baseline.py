@@ -12,20 +12,23 @@ from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
 from learn_features.evaluation.baselines.next_item import NextItemParameters
 from learn_features.evaluation.baselines.next_item_training import scorer, train
-from learn_features.evaluation.baselines.search import Search
+from learn_features.evaluation.baselines.search import Tries
 from learn_features.evaluation.harness import Scorer
 
+START = NextItemParameters(epochs=4, stop=4)
 CHANGES: tuple[dict[str, Any], ...] = (
-    {"dropout": 0.5},
+    {"learning_rate": 1e-3},
     {"normalised": False, "learning_rate": 1e-3},
     {"layers": 1},
-    {"learning_rate": 1e-3},
-    {"epochs": 24},
+    {"epochs": 12, "stop": 12},
+    {"dropout": 0.5},
+    {"epochs": 24, "stop": 24},
 )
+"""Short schedules first, all of them whole; what needs patience (dropout, epochs) on longer ones."""
 
 
 class NextItemBaseline(ABC):
-    """Each try has an equal share of the seconds left, and stops early without progress."""
+    """Each try has a share of the seconds left, by its epochs, and stops early without progress."""
 
     name: str
     sees_clock = False
@@ -38,30 +41,42 @@ class NextItemBaseline(ABC):
     def refusal(self, task: Task) -> str | None:
         return None
 
-    def tune(self, task: Task, budget_seconds: float) -> Search[NextItemParameters]:
-        search = Search[NextItemParameters](lambda parameters: 0.0, budget_seconds)
-        self._try(task, search, NextItemParameters(), tries_left=len(CHANGES) + 1)
-        for number, change in enumerate(CHANGES):
-            if not search.spent:
-                self._try(task, search, replace(search.best, **change), tries_left=len(CHANGES) - number)
-        return search
+    def tune(self, task: Task, budget_seconds: float) -> Tries[NextItemParameters]:
+        tries = Tries[NextItemParameters](budget_seconds)
+        for number, change in enumerate(({}, *CHANGES)):
+            if tries.spent:
+                break
+            centre = tries.best if tries.tried else START
+            # the best so far is known by the epochs it stopped at; its schedule is what is changed
+            parameters = replace(centre, **{"stop": centre.epochs, **change})
+            seconds = tries.seconds_left * parameters.epochs / _epochs_ahead(number, parameters.epochs)
+            stop, value = self._train(task, parameters, seconds)
+            tries.record(replace(parameters, stop=stop), value)
+        return tries
 
     def fit(self, task: Task, fitted_on: Sequences, parameters: NextItemParameters) -> Scorer:
         items = self.items(task, fitted_on)
         return scorer(train(fitted_on, items, task.n_items, parameters, seed=task.seed).model)
 
-    def _try(
-        self, task: Task, search: Search[NextItemParameters], parameters: NextItemParameters, tries_left: int
-    ) -> None:
-        deadline = time.monotonic() + search.seconds_left / tries_left
-        train_part = task.split.train
+    def _train(self, task: Task, parameters: NextItemParameters, seconds: float) -> tuple[int, float]:
+        """The epoch with the best validation value, and that value."""
+        deadline = time.monotonic() + seconds
         trained = train(
-            train_part,
-            self.items(task, train_part),
+            task.split.train,
+            self.items(task, task.split.train),
             task.n_items,
             parameters,
             seed=task.seed,
             validate=task.value,
             out_of_time=lambda: time.monotonic() > deadline,
         )
-        search.record(replace(parameters, stop=trained.stop), trained.value)
+        return trained.stop, trained.value
+
+
+def _epochs_ahead(number: int, epochs: int) -> int:
+    """Epochs of try `number` (0: the start) and of all after it, if it has `epochs`."""
+    total = epochs
+    for change in CHANGES[number:]:
+        epochs = change.get("epochs", epochs)
+        total += epochs
+    return total

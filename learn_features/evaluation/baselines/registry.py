@@ -105,21 +105,21 @@ def _tuned(
         return TunedBaseline(method.sees_clock, None, refusal, {}, float("nan"), 0, budget, 0.0)
     progress(f"{method.name}: tuning for {budget:.0f} s at most")
     started = time.monotonic()
-    search = method.tune(task, budget)
-    scorer = method.fit(task, task.split.train_and_validation, search.best)
+    tries = method.tune(task, budget)
+    scorer = method.fit(task, task.split.train_and_validation, tries.best)
     seconds = time.monotonic() - started
-    parameters = asdict(search.best)
+    parameters = asdict(tries.best)
     progress(
-        f"{method.name}: {task.criterion} {search.value:.4f} on validation with {parameters}, "
-        f"{len(search.tried)} tried, {seconds:.1f} s"
+        f"{method.name}: {task.criterion} {tries.value:.4f} on validation with {parameters}, "
+        f"{len(tries.tried)} tried, {seconds:.1f} s"
     )
     return TunedBaseline(
         sees_clock=method.sees_clock,
         scorer=scorer,
         not_run="",
         parameters=parameters,
-        validation=search.value,
-        fits=len(search.tried),
+        validation=tries.value,
+        fits=len(tries.tried),
         budget_seconds=budget,
         seconds=seconds,
     )

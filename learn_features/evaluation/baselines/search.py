@@ -37,14 +37,16 @@ class Knob:
 P = TypeVar("P", bound=Hashable)
 
 
-class Search(Generic[P]):
-    """Tries parameters and keeps count. The first try always runs, whatever the budget."""
+class Tries(Generic[P]):
+    """Parameters, what they came to, and the seconds left for more."""
 
-    def __init__(self, value_of: Callable[[P], float], budget_seconds: float) -> None:
+    def __init__(self, budget_seconds: float) -> None:
         self.tried: dict[P, float] = {}
-        self._value_of = value_of
-        self._ranges: dict[str, list[Any]] = {}
         self._deadline = time.monotonic() + budget_seconds
+
+    def record(self, parameters: P, value: float) -> None:
+        """What a try came to."""
+        self.tried[parameters] = value
 
     @property
     def best(self) -> P:
@@ -63,6 +65,15 @@ class Search(Generic[P]):
     def spent(self) -> bool:
         return bool(self.tried) and self.seconds_left == 0
 
+
+class Search(Tries[P]):
+    """Tries parameters on its own. The first try always runs, whatever the budget."""
+
+    def __init__(self, value_of: Callable[[P], float], budget_seconds: float) -> None:
+        super().__init__(budget_seconds)
+        self._value_of = value_of
+        self._ranges: dict[str, list[Any]] = {}
+
     def attempt(self, *candidates: P) -> None:
         """Try what has not been tried, until the budget is spent."""
         for parameters in candidates:
@@ -70,10 +81,6 @@ class Search(Generic[P]):
                 return
             if parameters not in self.tried:
                 self.record(parameters, self._value_of(parameters))
-
-    def record(self, parameters: P, value: float) -> None:
-        """What a try came to."""
-        self.tried[parameters] = value
 
     def along(self, knob: Knob) -> None:
         """Try values of `knob` with everything else at its best, and beyond an edge that wins.

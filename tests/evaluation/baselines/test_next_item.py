@@ -1,7 +1,9 @@
 """The next-item transformer: looks back only, learns what can be learnt, repeats itself by seed."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +11,10 @@ import torch
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
-from learn_features.evaluation.baselines import next_item_training
+from learn_features.evaluation.baselines import next_item_baseline, next_item_training
 from learn_features.evaluation.baselines.baseline import Task
 from learn_features.evaluation.baselines.next_item import MAX_LENGTH, NextItem, NextItemParameters
-from learn_features.evaluation.baselines.next_item_training import scorer, train
+from learn_features.evaluation.baselines.next_item_training import Trained, scorer, train
 from learn_features.evaluation.baselines.sasrec import ItemIds, SASRec
 from learn_features.evaluation.baselines.text_model import TextModel
 from learn_features.evaluation.harness import evaluate
@@ -133,6 +135,42 @@ def test_tuning_reports_the_epochs_it_stopped_at(
 ) -> None:
     log = make_sequences(_chains(12, 20))
     task = make_task(log, make_cases([[n] for n in range(11)], [[n + 1] for n in range(11)]), 12)
-    search = SASRec().tune(task, 0)  # no time: the first parameters for one epoch
-    assert len(search.tried) == 1
-    assert search.best == replace(NextItemParameters(), stop=1)
+    tries = SASRec().tune(task, 0)  # no time: the first parameters for one epoch
+    assert list(tries.tried) == [replace(next_item_baseline.START, stop=1)]
+
+
+def test_tuning_keeps_what_gains_and_shares_its_seconds_by_epochs(
+    make_cases: MakeCases,
+    make_sequences: MakeSequences,
+    make_task: MakeTask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[NextItemParameters] = []
+    shares: list[float] = []
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def worth(p: NextItemParameters) -> float:
+        return 0.1 * (p.layers == 1) + 0.01 * p.epochs - 0.05 * (p.dropout > 0.2) - 0.5 * (not p.normalised)
+
+    def pretend(
+        log: Sequences, items: object, n: int, parameters: NextItemParameters, **rest: Any
+    ) -> Trained:
+        nonlocal now
+        tried.append(parameters)
+        begin = now
+        while not rest["out_of_time"]():
+            now += 0.5
+        shares.append(now - begin)
+        return Trained(None, parameters.epochs - 1, worth(parameters))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(next_item_baseline, "train", pretend)
+    log = make_sequences(_chains(12, 20))
+    tries = SASRec().tune(make_task(log, make_cases([[0]], [[1]]), 12), 640)
+    assert [(p.layers, p.epochs, p.dropout) for p in tried] == [
+        (2, 4, 0.2), (2, 4, 0.2), (2, 4, 0.2), (1, 4, 0.2), (1, 12, 0.2), (1, 12, 0.5), (1, 24, 0.2),
+    ]  # fmt: skip
+    assert all(p.stop == p.epochs for p in tried)
+    assert tries.best == replace(tried[-1], stop=23)
+    # 64 epochs in 640 seconds
+    assert shares == pytest.approx([40, 40, 40, 40, 120, 120, 240], abs=4)
