@@ -29,11 +29,13 @@ class ContentTable:
         """Vectors (..., C) float32 of `items` (...) int64, which are on the training device."""
         if self.resident:
             return self._table[items].float()
-        wanted = items.flatten().cpu()
-        shape = (len(wanted), self._table.shape[1])
-        rows = torch.empty(shape, dtype=self._table.dtype, pin_memory=self.device.type == "cuda")
-        torch.index_select(self._table, 0, wanted, out=rows)
-        return rows.to(self.device, non_blocking=True).float().unflatten(0, items.shape)
+        return self._fetched(items.cpu())
+
+    def rows(self, items: NDArray[np.int64]) -> Tensor:
+        """The same for `items` of a batch, which are not on the device yet: nothing waits for them there."""
+        if self.resident:
+            return self[self.to_device(items)]
+        return self._fetched(torch.from_numpy(np.ascontiguousarray(items)))
 
     def to_device(self, array: NDArray) -> Tensor:
         """An array of a batch on the training device, without waiting for what runs there."""
@@ -41,6 +43,12 @@ class ContentTable:
         if self.device.type == "cpu":
             return tensor
         return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _fetched(self, items: Tensor) -> Tensor:
+        shape = (items.numel(), self._table.shape[1])
+        rows = torch.empty(shape, dtype=self._table.dtype, pin_memory=self.device.type == "cuda")
+        torch.index_select(self._table, 0, items.flatten(), out=rows)
+        return rows.to(self.device, non_blocking=True).float().unflatten(0, items.shape)
 
 
 def fits(table: Tensor, device: torch.device) -> bool:

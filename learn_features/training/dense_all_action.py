@@ -52,8 +52,10 @@ class DenseAllAction:
             for part in (batch.history, batch.history_positions, batch.targets, batch.target_positions)
         )
         gaps = content.to_device(batch.history_gaps) if towers.config.time_gaps else None
-        users = towers.user.positions(content[history], residuals=model.residual(history), gaps=gaps)
-        items = towers.item.targets(content[targets], model.residual(targets))
+        users = towers.user.positions(
+            content.rows(batch.history), residuals=model.residual(history), gaps=gaps
+        )
+        items = towers.item.targets(content.rows(batch.targets), model.residual(targets))
         return _at(users, places), _at(items, target_places), towers.scale
 
     def contrast(self, vectors: tuple[Tensor, ...], parts: Sequence[CutBatch]) -> Tensor:

@@ -7,7 +7,8 @@ costs curves, never the training.
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from learn_features.training.run import write_whole
 NOTE_FILE = "mlflow.json"
 """In the checkpoint's folder: which MLflow run this is."""
 
+DEFAULT_EXPERIMENT = "learn-features"
+
 _BATCH = 1000
 """Metrics that MLflow takes at once."""
 
@@ -29,36 +32,33 @@ log = logging.getLogger(__name__)
 class Tracker:
     """An MLflow run that has begun."""
 
-    def __init__(self, mlflow: Any, run_id: str) -> None:
-        self._mlflow, self._run_id = mlflow, run_id
+    def __init__(self, client: Any, run_id: str) -> None:
+        self._client, self._run_id = client, run_id
 
     def epoch(self, epoch: Epoch) -> None:
         """Log `<phase>/loss`, `<phase>/recall_at_10` … at the epoch's number."""
         values = {"loss": epoch.loss, "learning_rate": epoch.learning_rate, **epoch.validation}
-        with self._forgiving():
-            named = {f"{epoch.phase}/{name}": value for name, value in values.items()}
-            self._mlflow.log_metrics(named, step=epoch.epoch, run_id=self._run_id)
+        self._log([(f"{epoch.phase}/{name}", value, epoch.epoch) for name, value in values.items()])
 
-    def finish(self, points: list[Point], files: list[Path]) -> None:
+    def finish(self, points: Sequence[Point], files: Sequence[Path]) -> None:
         """Log `<phase>/step_loss` and the run's files."""
+        self._log([(f"{point.phase}/step_loss", point.loss, point.step) for point in points])
+        with _forgiving():
+            for file in files:
+                self._client.log_artifact(self._run_id, str(file))
+
+    def end(self, status: str) -> None:
+        with _forgiving():
+            self._client.set_terminated(self._run_id, status)
+
+    def _log(self, values: Sequence[tuple[str, float, int]]) -> None:
         from mlflow.entities import Metric
 
-        metrics = [Metric(f"{p.phase}/step_loss", p.loss, 0, p.step) for p in points]
-        with self._forgiving():
-            client = self._mlflow.MlflowClient()
-            for start in range(0, len(metrics), _BATCH):
-                client.log_batch(self._run_id, metrics=metrics[start : start + _BATCH])
-            for file in files:
-                client.log_artifact(self._run_id, str(file))
-
-    @contextmanager
-    def _forgiving(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield
-        except (MlflowException, OSError) as error:
-            log.warning("MLflow did not take what was logged: %s", error)
+        now = int(time.time() * 1000)
+        with _forgiving():
+            for start in range(0, len(values), _BATCH):
+                metrics = [Metric(name, value, now, step) for name, value, step in values[start:][:_BATCH]]
+                self._client.log_batch(self._run_id, metrics=metrics)
 
 
 @contextmanager
@@ -75,30 +75,59 @@ def tracking(
         yield None
         return
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 waits for minutes
     try:
-        import mlflow
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
     except ImportError:
         raise MissingDependency(
             f"{TRACKING_VARIABLE} is set, but MLflow is not installed: pip install 'learn-features[mlflow]',"
             " or unset it"
         ) from None
-    from mlflow.exceptions import MlflowException
 
     note = note_folder / NOTE_FILE
     try:
-        mlflow.set_tracking_uri(uri)
-        run = mlflow.start_run(run_id=_noted(note, uri), run_name=name)
-        mlflow.log_params(_flat(params))
+        client = MlflowClient(uri)  # a client of its own: MLflow's module-level calls change the environment
+        run_id = _begun(client, _noted(note, uri), name)
+        values = [_param(key, value) for key, value in _flat(params).items()]
+        client.log_batch(run_id, params=values)
     except (MlflowException, OSError, ImportError) as error:
         raise ConfigError(f"{TRACKING_VARIABLE} {uri}: cannot be used: {error}") from None
     note_folder.mkdir(parents=True, exist_ok=True)
-    write_whole(note, json.dumps({"uri": uri, "run": run.info.run_id}))
-    status = "FAILED"
+    write_whole(note, json.dumps({"uri": uri, "run": run_id}))
+    tracker, status = Tracker(client, run_id), "FAILED"
     try:
-        yield Tracker(mlflow, run.info.run_id)
+        yield tracker
         status = "FINISHED"
     finally:
-        mlflow.end_run(status)
+        tracker.end(status)
+
+
+@contextmanager
+def _forgiving() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # MLflow's stores raise their drivers' errors, and Exception itself
+        log.warning("MLflow did not take what was logged: %s", error)
+
+
+def _begun(client: Any, run_id: str | None, name: str) -> str:
+    """The run `run_id`, going on, or a new one in the experiment that is set."""
+    from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
+
+    if run_id is not None:
+        client.update_run(run_id, status="RUNNING")
+        return run_id
+    experiment_name = MLFLOW_EXPERIMENT_NAME.get() or DEFAULT_EXPERIMENT
+    experiment = client.get_experiment_by_name(experiment_name)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(experiment_name)
+    return str(client.create_run(experiment_id, run_name=name).info.run_id)
+
+
+def _param(name: str, value: Any) -> Any:
+    from mlflow.entities import Param
+
+    return Param(name, str(value))
 
 
 def _noted(note: Path, uri: str) -> str | None:

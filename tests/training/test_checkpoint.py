@@ -108,5 +108,7 @@ def test_content_on_disk_is_read_in_place(tmp_path):
     items = torch.tensor([[3, 0], [7, 7]])
     expected = torch.from_numpy(content.astype(np.float32))[items]
     torch.testing.assert_close(table[items], expected)
+    torch.testing.assert_close(table.rows(items.numpy()), expected)
     table.resident = False  # as where it does not fit on the GPU
     torch.testing.assert_close(table[items], expected)
+    torch.testing.assert_close(table.rows(items.numpy()), expected)

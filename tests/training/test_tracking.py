@@ -1,5 +1,7 @@
 """MLflow: a real store in a file, and its absence."""
 
+import os
+import shutil
 import sys
 from contextlib import suppress
 
@@ -20,6 +22,7 @@ POINTS = [Point("tune", 5, 4.0, 1e-3), Point("tune", 10, 3.0, 1e-4), Point("fina
 
 def test_a_run_that_goes_on_is_one_run_with_params_curves_and_files(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database takes ten seconds to create
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "shop")
     uri = f"file:{tmp_path}/mlflow"
     plot = tmp_path / "curves.png"
     draw_curves(EPOCHS, POINTS, plot)
@@ -33,16 +36,17 @@ def test_a_run_that_goes_on_is_one_run_with_params_curves_and_files(tmp_path, mo
 
     import mlflow
 
-    (run,) = mlflow.MlflowClient(uri).search_runs(["0"])
+    client = mlflow.MlflowClient(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "run-a"
     assert run.data.params == {"seed": "3", "recipe.epochs": "2", "recipe.loss": "softmax"}
-    client = mlflow.MlflowClient(uri)
     curve = client.get_metric_history(run.info.run_id, "tune/recall_at_10")
     assert [(point.step, point.value) for point in curve] == [(1, 0.1), (2, 0.2)]
     steps = client.get_metric_history(run.info.run_id, "tune/step_loss")
     assert [(point.step, point.value) for point in steps] == [(5, 4.0), (10, 3.0)]
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["curves.png"]
+    assert "MLFLOW_TRACKING_URI" not in os.environ
     assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
@@ -67,3 +71,12 @@ def test_without_a_uri_nothing_is_tracked(tmp_path):
     with tracking(None, "run", tmp_path / "checkpoint", PARAMS) as tracker:
         assert tracker is None
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_server_that_fails_meanwhile_costs_no_training(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    with tracking(f"file:{tmp_path}/mlflow", "run", tmp_path / "checkpoint", PARAMS) as tracker:
+        shutil.rmtree(tmp_path / "mlflow")
+        tracker.epoch(EPOCHS[0])
+        tracker.finish(POINTS, [tmp_path / "nothing"])
+    assert "MLflow did not take what was logged" in caplog.text

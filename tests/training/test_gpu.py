@@ -1,0 +1,50 @@
+"""What only a CUDA device shows; `pytest -m gpu`."""
+
+import pytest
+import torch
+
+from learn_features.training import content_table
+from learn_features.training.fit import fit
+from learn_features.training.ranks import alone
+from tests.training.world import RESUMED, WITH_RESIDUALS, checkpointed, content_of, make_split
+
+pytestmark = pytest.mark.gpu
+
+
+class Stopped(Exception):
+    """Raised in the middle of a training."""
+
+
+@pytest.mark.parametrize("loss", ["softmax", "dense_all_action"])
+def test_bf16_on_a_gpu_learns_like_fp32_on_it(loss):
+    assert alone().device.type == "cuda"
+    recipe = RESUMED.model_copy(update={"loss": loss, "accumulate": 2})
+    low, full = (
+        fit(make_split(True), content_of(), WITH_RESIDUALS, r, seed=0)
+        for r in (recipe, recipe.model_copy(update={"precision": "fp32"}))
+    )
+    assert low.epochs[-1].loss == pytest.approx(full.epochs[-1].loss, rel=0.03)
+    assert low.epochs[-1].loss != full.epochs[-1].loss
+    assert low.towers.log_scale.device.type == "cuda"
+
+
+def test_a_table_that_does_not_fit_trains_the_same(monkeypatch):
+    recipe = RESUMED.model_copy(update={"loss": "dense_all_action", "precision": "fp32"})
+    inside = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=0)
+    monkeypatch.setattr(content_table, "SHARE_OF_FREE", 0.0)
+    outside = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=0)
+    assert [e.loss for e in outside.epochs] == pytest.approx([e.loss for e in inside.epochs], rel=1e-3)
+
+
+def test_a_stopped_training_goes_on(tmp_path):
+    whole = fit(make_split(True), content_of(), WITH_RESIDUALS, RESUMED, seed=0)
+
+    def stop(done: int, total: int) -> None:
+        if done == 7:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        checkpointed(tmp_path, progress=stop)
+    resumed = checkpointed(tmp_path)
+    assert [e.loss for e in resumed.epochs] == pytest.approx([e.loss for e in whole.epochs], rel=1e-2)
+    assert torch.isfinite(resumed.towers.user.alignment.adaptor.weight).all()
