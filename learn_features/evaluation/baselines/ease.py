@@ -13,7 +13,7 @@ from scipy import linalg, sparse
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.history_weights import weighted_history
+from learn_features.evaluation.baselines.history_weights import power, weighted_history
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
@@ -97,7 +97,7 @@ def weights(gram: np.ndarray, penalty: float) -> np.ndarray:
 def _scorer(votes_for: np.ndarray, seen: np.ndarray, n_items: int, age: float) -> Scorer:
     def score(cases: Cases) -> np.ndarray:
         scores = np.zeros((len(cases), n_items), dtype=np.float32)
-        scores[:, seen] = weighted_history(cases, n_items, age)[:, seen] @ votes_for
+        scores[:, seen] = weighted_history(cases, n_items, power(age))[:, seen] @ votes_for
         return scores
 
     return score

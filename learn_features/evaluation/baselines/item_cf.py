@@ -18,7 +18,7 @@ from scipy import sparse
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.history_weights import weighted_history
+from learn_features.evaluation.baselines.history_weights import power, weighted_history
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
@@ -126,7 +126,7 @@ class PairCounts:
             votes_for = similarity.toarray()
 
         def score(cases: Cases) -> np.ndarray:
-            votes = weighted_history(cases, self.n_items, parameters.age) @ votes_for
+            votes = weighted_history(cases, self.n_items, power(parameters.age)) @ votes_for
             return votes if isinstance(votes, np.ndarray) else votes.toarray()
 
         return score

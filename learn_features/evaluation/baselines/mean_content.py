@@ -7,7 +7,7 @@ import numpy as np
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.history_weights import weighted_history
+from learn_features.evaluation.baselines.history_weights import power, weighted_history
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
@@ -52,7 +52,7 @@ def mean_content(vectors: np.ndarray, parameters: MeanContentParameters) -> Scor
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
     def score(cases: Cases) -> np.ndarray:
-        mean = np.asarray(weighted_history(cases, len(unit), parameters.age, parameters.newest) @ unit)
+        mean = np.asarray(weighted_history(cases, len(unit), power(parameters.age), parameters.newest) @ unit)
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
         return np.asarray(mean @ unit.T)
 

@@ -1,8 +1,8 @@
 """Ridge regression from the weighted past to the next item.
 
-Every interaction but a user's first is a row: x sums age^-`age` over what came before (the newest of age
-1, at most `PREFIX` of them), y is the item itself. W = (X'X + λI)^-1 X'Y; scores = history · W. W is never
-made: a batch of histories is solved against the factor, and X'Y stays sparse.
+Every interaction but a user's first is a row: x sums `decay`^(age - 1) over what came before (the newest
+of age 1, at most `PREFIX` of them), y is the item itself. W = (X'X + λI)^-1 X'Y; scores = history · W.
+W is never made: a batch of histories is solved against the factor, and X'Y stays sparse.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
 from learn_features.evaluation.baselines.ease import too_many_items
-from learn_features.evaluation.baselines.history_weights import weighted_history
+from learn_features.evaluation.baselines.history_weights import Weight, exponential, weighted_history
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
 PREFIX = 50
 KNOBS = (
-    Knob("penalty", (3.0, 10.0, 30.0), low=0.01, high=1e5),
-    Knob("age", (0.5, 1.0, 1.5), low=0.0, high=8.0),
+    Knob("penalty", (30.0, 100.0, 300.0), low=0.01, high=1e6),
+    Knob("decay", (0.7, 0.8, 0.9), low=0.1, high=1.0),
 )
 
 
 @dataclass(frozen=True)
 class RidgeParameters:
-    """`penalty` is λ; `age` how fast the past fades."""
+    """`penalty` is λ; each step into the past weighs `decay` as much as the one before."""
 
-    penalty: float = 10.0
-    age: float = 1.0
+    penalty: float = 100.0
+    decay: float = 0.8
 
 
 class Ridge:
@@ -47,10 +47,10 @@ class Ridge:
         moments: dict[float, Moments] = {}
 
         def value(parameters: RidgeParameters) -> float:
-            if parameters.age not in moments:
+            if parameters.decay not in moments:
                 moments.clear()
-                moments[parameters.age] = Moments(task.split.train, task.n_items, parameters.age)
-            return task.value(moments[parameters.age].scorer(parameters.penalty))
+                moments[parameters.decay] = Moments(task.split.train, task.n_items, parameters.decay)
+            return task.value(moments[parameters.decay].scorer(parameters.penalty))
 
         search = Search[RidgeParameters](value, budget_seconds)
         search.attempt(RidgeParameters())
@@ -58,16 +58,16 @@ class Ridge:
         return search
 
     def fit(self, task: Task, fitted_on: Sequences, parameters: RidgeParameters) -> Scorer:
-        return Moments(fitted_on, task.n_items, parameters.age).scorer(parameters.penalty)
+        return Moments(fitted_on, task.n_items, parameters.decay).scorer(parameters.penalty)
 
 
 class Moments:
     """X'X and X'Y of one decay."""
 
-    def __init__(self, fitted_on: Sequences, n_items: int, age: float) -> None:
-        self.n_items, self.age = n_items, age
+    def __init__(self, fitted_on: Sequences, n_items: int, decay: float) -> None:
+        self.n_items, self.decay = n_items, decay
         self.seen, columns = np.unique(fitted_on.items, return_inverse=True)
-        past, following = _prefixes(fitted_on, columns, len(self.seen), age)
+        past, following = _prefixes(fitted_on, columns, len(self.seen), exponential(decay))
         self.gram = np.asarray((past.T @ past).toarray(), dtype=np.float32)
         self.cross = sparse.csr_array(past.T @ following)
 
@@ -76,7 +76,9 @@ class Moments:
         factor = linalg.cho_factor(loaded, lower=True, overwrite_a=True, check_finite=False)
 
         def score(cases: Cases) -> np.ndarray:
-            history = weighted_history(cases, self.n_items, self.age, PREFIX)[:, self.seen].toarray()
+            history = weighted_history(cases, self.n_items, exponential(self.decay), PREFIX)[
+                :, self.seen
+            ].toarray()
             solved = linalg.cho_solve(factor, history.T, overwrite_b=True, check_finite=False)
             scores = np.zeros((len(cases), self.n_items), dtype=np.float32)
             scores[:, self.seen] = (self.cross.T @ solved).T
@@ -86,21 +88,21 @@ class Moments:
 
 
 def _prefixes(
-    fitted_on: Sequences, columns: np.ndarray, width: int, age: float
+    fitted_on: Sequences, columns: np.ndarray, width: int, weight: Weight
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
     """X and Y, float32 (interactions, width); rows of first interactions are empty."""
     count = len(columns)
     place = np.arange(count) - np.repeat(fitted_on.offsets[:-1], fitted_on.lengths)
-    rows, past, weight = [], [], []
+    rows, past, values = [], [], []
     for distance in range(1, min(PREFIX, int(place.max(initial=0))) + 1):
         later = np.flatnonzero(place >= distance)
         rows.append(later)
         past.append(columns[later - distance])
-        weight.append(np.full(len(later), distance**-age, dtype=np.float32))
+        values.append(np.full(len(later), weight(np.array(distance)), dtype=np.float32))
     later = np.flatnonzero(place >= 1)
     shape = (count, width)
     following = (np.ones(len(later), dtype=np.float32), (later, columns[later]))
     if not rows:
         return sparse.csr_array(shape, dtype=np.float32), sparse.csr_array(following, shape=shape)
-    entries = (np.concatenate(weight), (np.concatenate(rows), np.concatenate(past)))
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(past)))
     return sparse.csr_array(entries, shape=shape), sparse.csr_array(following, shape=shape)

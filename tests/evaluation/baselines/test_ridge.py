@@ -13,9 +13,9 @@ MakeCases = Callable[..., Cases]
 MakeSequences = Callable[..., Sequences]
 
 
-@pytest.mark.parametrize("age", [0.0, 0.7, 2.0])
+@pytest.mark.parametrize("decay", [1.0, 0.7, 0.2])
 def test_scores_are_those_of_the_regression(
-    age: float, make_cases: MakeCases, make_sequences: MakeSequences
+    decay: float, make_cases: MakeCases, make_sequences: MakeSequences
 ) -> None:
     rng = np.random.default_rng(1)
     rows = [rng.integers(9, size=rng.integers(1, 7)).tolist() for _ in range(25)]
@@ -24,7 +24,7 @@ def test_scores_are_those_of_the_regression(
         for at in range(1, len(row)):
             past = np.zeros(10)
             for distance in range(1, at + 1):
-                past[row[at - distance]] += distance**-age
+                past[row[at - distance]] += decay ** (distance - 1)
             inputs.append(past)
             outputs.append(np.eye(10)[row[at]])
     penalised = np.vstack([*inputs, 3.0**0.5 * np.eye(10)])
@@ -32,8 +32,8 @@ def test_scores_are_those_of_the_regression(
     coefficients = np.linalg.lstsq(penalised, targets, rcond=None)[0]
 
     cases = make_cases([[0, 4, 0], [9], [3]], [[1], [2], [5]])  # nobody took 9
-    scores = Moments(make_sequences(rows), 10, age).scorer(3.0)(cases)
-    first = (1 + 3.0**-age) * coefficients[0] + 2.0**-age * coefficients[4]
+    scores = Moments(make_sequences(rows), 10, decay).scorer(3.0)(cases)
+    first = (1 + decay**2) * coefficients[0] + decay * coefficients[4]
     assert scores[0] == pytest.approx(first, abs=1e-5)
     assert scores[1].tolist() == [0] * 10
     assert scores[2] == pytest.approx(coefficients[3], abs=1e-5)
@@ -41,7 +41,7 @@ def test_scores_are_those_of_the_regression(
 
 def test_the_past_is_cut_at_its_longest(make_cases: MakeCases, make_sequences: MakeSequences) -> None:
     log = make_sequences([[0, *[1] * PREFIX, 2]])
-    moments = Moments(log, 3, 0.0)
+    moments = Moments(log, 3, 1.0)
     # at the last row, 0 lies PREFIX + 1 back and no longer counts; it has a share in the PREFIX rows before
     assert moments.gram[0, 0] == PREFIX
     assert moments.cross.toarray()[0].tolist() == [0, PREFIX, 0]
