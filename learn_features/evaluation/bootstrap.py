@@ -6,6 +6,7 @@ the same drawn cases, so differences and ratios are paired. Own code because `sc
 neither the second level nor resamples that methods share.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,49 +26,76 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A value, and what it is on every resample: float64 (resamples,)."""
+
+    value: float
+    resamples: np.ndarray
+
+    def minus(self, other: "Resampled") -> "Resampled":
+        return Resampled(self.value - other.value, self.resamples - other.resamples)
+
+    def over(self, other: "Resampled") -> "Resampled":
+        """Infinite where the other is 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = float(np.float64(self.value) / other.value)
+            return Resampled(value, self.resamples / other.resamples)
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        outside = (1 - level) / 2
+        low, high = np.quantile(self.resamples, [outside, 1 - outside])
+        return Interval(self.value, float(low), float(high))
+
+
 class Bootstrap:
     """Resamples of `n` cases; the same seed gives the same."""
 
-    def __init__(self, n: int, *, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL) -> None:
-        self.n, self.seed, self.resamples, self.level = n, seed, resamples, level
+    def __init__(self, n: int, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
+        self.n, self.seed, self.resamples = n, seed, resamples
 
-    def interval(self, values: np.ndarray) -> Interval:
+    def interval(self, values: np.ndarray, level: float = LEVEL) -> Interval:
         """Mean of `values` (n,) or (runs, n), and its interval."""
-        return self._bounds(float(values.mean()), self._means([values])[0])
+        return self.resample([values])[0].interval(level)
 
-    def difference(self, ours: np.ndarray, theirs: np.ndarray) -> Interval:
+    def difference(self, ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL) -> Interval:
         """Mean of `ours` minus that of `theirs`; each (n,) or (runs, n), runs drawn independently."""
-        a, b = self._means([ours, theirs])
-        return self._bounds(float(ours.mean() - theirs.mean()), a - b)
+        a, b = self.resample([ours, theirs])
+        return a.minus(b).interval(level)
 
-    def ratio(self, ours: np.ndarray, theirs: np.ndarray) -> Interval:
-        """Mean of `ours` over that of `theirs`; infinite where theirs is 0."""
-        a, b = self._means([ours, theirs])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self._bounds(float(ours.mean() / theirs.mean()), a / b)
+    def ratio(self, ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL) -> Interval:
+        """Mean of `ours` over that of `theirs`."""
+        a, b = self.resample([ours, theirs])
+        return a.over(b).interval(level)
 
-    def _means(self, methods: list[np.ndarray]) -> list[np.ndarray]:
-        """Per method float64 (resamples,)."""
+    def resample(self, methods: Sequence[np.ndarray]) -> list[Resampled]:
+        """The mean of each (n,) or (runs, n), all on the same drawn cases; many at once cost little more."""
         rng = np.random.default_rng(self.seed)
-        run_shares = []
         tables = [np.atleast_2d(values) for values in methods]
-        for runs in (len(table) for table in tables):
-            drawn = rng.integers(runs, size=(self.resamples, runs))
-            counts = np.stack([(drawn == run).sum(axis=1) for run in range(runs)], axis=1)
-            run_shares.append(counts / runs)
-        means: list[list[np.ndarray]] = [[] for _ in tables]
+        run_shares = [_run_shares(rng, self.resamples, len(table)) for table in tables]
+        columns = np.concatenate(tables).T
+        owners = np.cumsum([0, *(len(table) for table in tables)])
+        means = np.empty((self.resamples, len(tables)))
         step = max(1, _CHUNK // self.n)
         for start in range(0, self.resamples, step):
-            rows = min(step, self.resamples - start)
-            drawn = rng.integers(self.n, size=(rows, self.n))
-            flat = drawn + np.arange(rows)[:, None] * self.n
-            weights = np.bincount(flat.ravel(), minlength=rows * self.n).reshape(rows, self.n) / self.n
-            for table, shares, out in zip(tables, run_shares, means, strict=True):
-                by_run = weights @ table.T
-                out.append((by_run * shares[start : start + rows]).sum(axis=1))
-        return [np.concatenate(parts) for parts in means]
+            rows = slice(start, min(start + step, self.resamples))
+            by_run = _case_shares(rng, rows.stop - start, self.n) @ columns
+            for table, shares in enumerate(run_shares):
+                own = by_run[:, owners[table] : owners[table + 1]]
+                means[rows, table] = (own * shares[rows]).sum(axis=1)
+        return [Resampled(float(table.mean()), column) for table, column in zip(tables, means.T, strict=True)]
 
-    def _bounds(self, value: float, resampled: np.ndarray) -> Interval:
-        outside = (1 - self.level) / 2
-        low, high = np.quantile(resampled, [outside, 1 - outside])
-        return Interval(value, float(low), float(high))
+
+def _run_shares(rng: np.random.Generator, resamples: int, runs: int) -> np.ndarray:
+    """float64 (resamples, runs): how often each run was drawn, over `runs`."""
+    if runs == 1:
+        return np.ones((resamples, 1))
+    drawn = rng.integers(runs, size=(resamples, runs))
+    return np.asarray((drawn[:, :, None] == np.arange(runs)).mean(axis=1))
+
+
+def _case_shares(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
+    """float64 (resamples, n): how often each case was drawn, over n."""
+    drawn = rng.integers(n, size=(resamples, n))
+    drawn += np.arange(resamples)[:, None] * n
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n) / n

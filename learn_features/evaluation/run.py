@@ -111,17 +111,15 @@ def _kind(run_folder: str | Path, about: Mapping[str, Any], asked: Kind | None) 
 
 def _intervals(answers: Mapping[str, Evaluated]) -> dict[str, Any]:
     """95 % intervals of each method, and of the towers minus each other method (paired)."""
-    ours = answers[OURS]
-    bootstrap = Bootstrap(len(ours))
+    keys = [(name, metric) for metric in WITH_INTERVALS for name in answers]
+    values = [answers[name].per_case(metric) for name, metric in keys]
+    resampled = dict(zip(keys, Bootstrap(len(answers[OURS])).resample(values), strict=True))
     intervals: dict[str, Any] = {name: {} for name in answers}
     differences: dict[str, Any] = {name: {} for name in answers if name != OURS}
-    for metric in WITH_INTERVALS:
-        own = ours.per_case(metric)
-        for name, answer in answers.items():
-            values = answer.per_case(metric)
-            intervals[name][metric] = asdict(bootstrap.interval(values))
-            if name != OURS:
-                differences[name][metric] = asdict(bootstrap.difference(own, values))
+    for (name, metric), found in resampled.items():
+        intervals[name][metric] = asdict(found.interval())
+        if name != OURS:
+            differences[name][metric] = asdict(resampled[OURS, metric].minus(found).interval())
     return {"intervals": intervals, "towers_minus": differences}
 
 

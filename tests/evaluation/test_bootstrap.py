@@ -47,7 +47,7 @@ def test_runs_are_a_second_level() -> None:
     runs = np.stack([np.zeros(40), np.ones(40)])
     found = Bootstrap(40, resamples=4_000).interval(runs)
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.0, 1.0))
-    narrow = Bootstrap(40, resamples=4_000, level=0.4).interval(runs)  # half of the resamples draw both
+    narrow = Bootstrap(40, resamples=4_000).interval(runs, level=0.4)  # half of the resamples draw both
     assert (narrow.low, narrow.high) == pytest.approx((0.5, 0.5))
     assert Bootstrap(40).difference(runs, np.zeros(40)).value == 0.5
 
@@ -60,3 +60,12 @@ def test_chunks_change_nothing_and_the_seed_decides(
     monkeypatch.setattr(bootstrap, "_CHUNK", 7 * 900)
     again = Bootstrap(900, resamples=200).interval(values)
     assert (again.low, again.high) == pytest.approx((whole.low, whole.high))
+
+
+def test_many_at_once_are_the_same_as_two_at_a_time(values: np.ndarray) -> None:
+    first, second, third = Bootstrap(900, resamples=300).resample([values[0], values[1], 2 * values[0]])
+    pair = Bootstrap(900, resamples=300).ratio(values[0], values[1])
+    assert first.over(second).interval() == pair
+    assert third.resamples == pytest.approx(2 * first.resamples)
+    nothing = first.over(first.minus(first))
+    assert nothing.value == np.inf

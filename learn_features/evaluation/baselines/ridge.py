@@ -2,7 +2,6 @@
 
 Every interaction but a user's first is a row: x sums `decay`^(age - 1) over what came before (the newest
 of age 1, at most `PREFIX` of them), y is the item itself. W = (X'X + λI)^-1 X'Y; scores = history · W.
-W is never made: a batch of histories is solved against the factor, and X'Y stays sparse.
 """
 
 from dataclasses import dataclass
@@ -74,14 +73,12 @@ class Moments:
     def scorer(self, penalty: float) -> Scorer:
         loaded = self.gram + penalty * np.eye(len(self.seen), dtype=np.float32)
         factor = linalg.cho_factor(loaded, lower=True, overwrite_a=True, check_finite=False)
+        coefficients = linalg.cho_solve(factor, self.cross.toarray(order="F"), overwrite_b=True)
 
         def score(cases: Cases) -> np.ndarray:
-            history = weighted_history(cases, self.n_items, exponential(self.decay), PREFIX)[
-                :, self.seen
-            ].toarray()
-            solved = linalg.cho_solve(factor, history.T, overwrite_b=True, check_finite=False)
+            history = weighted_history(cases, self.n_items, exponential(self.decay), PREFIX)
             scores = np.zeros((len(cases), self.n_items), dtype=np.float32)
-            scores[:, self.seen] = (self.cross.T @ solved).T
+            scores[:, self.seen] = history[:, self.seen] @ coefficients
             return scores
 
         return score
