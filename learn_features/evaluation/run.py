@@ -28,7 +28,7 @@ from learn_features.towers.weights import describe, history_rule
 
 EVALUATION_FILE = "evaluation.json"
 MAX_CASES = 10_000
-TUNING_CASES = 1_500
+TUNING_CASES = 1_000
 """Validation cases that tuning asks here, so that a roll-out does not wait for it."""
 KS = (10, 50)
 WITH_INTERVALS = ("recall_at_10", "ndcg_at_10")

@@ -10,7 +10,7 @@ history item having age 1. Own code: the item-item models of the libraries at ha
 nor distance, nor age.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -48,10 +48,10 @@ STARTS = (
 
 KNOBS = (
     Knob("age", (0.25, 0.5, 1.0, 1.5), low=0.0, high=6.0),
-    Knob("source", (0.2, 0.4, 0.75), low=0.0, high=2.0),
+    Knob("source", (0.2, 0.4, 0.75), low=0.0, high=4.0),
     Knob("backward", (0.0, 0.4, 0.8, 1.0)),
     Knob("distance", (0.0, 0.25, 0.5, 1.0), low=0.0, high=4.0),
-    Knob("target", (0.0, 0.2, 0.4), low=0.0, high=1.5),
+    Knob("target", (0.0, 0.2, 0.4), low=0.0, high=4.0),
     Knob("window", (10, 50), low=2, high=250),
     Knob("shrink", (2.0, 10.0, 40.0), low=0.1, high=640.0),
 )
@@ -69,12 +69,17 @@ class ItemCF:
 
     def tune(self, task: Task, budget_seconds: float) -> Search[ItemCFParameters]:
         counts = PairCounts(task.split.train, task.n_items, max(start.window for start in STARTS))
+        made: dict[ItemCFParameters, sparse.csr_array | np.ndarray] = {}
 
         def value(parameters: ItemCFParameters) -> float:
             nonlocal counts
             if parameters.window > counts.asked_window:
                 counts = PairCounts(task.split.train, task.n_items, parameters.window)
-            return task.value(counts.scorer(parameters))
+            ageless = replace(parameters, age=0.0)
+            if ageless not in made:
+                made.clear()
+                made[ageless] = counts.votes(parameters)
+            return task.value(_scorer(made[ageless], task.n_items, parameters.age))
 
         search = Search[ItemCFParameters](value, budget_seconds)
         search.attempt(*STARTS)
@@ -118,15 +123,20 @@ class PairCounts:
         both.data /= smoothed[rows] ** parameters.source * smoothed[both.indices] ** parameters.target
         return sparse.csr_array(both, dtype=np.float32)
 
+    def votes(self, parameters: ItemCFParameters) -> sparse.csr_array | np.ndarray:
+        """S in the form that multiplies fastest; `age` has no part in it."""
+        similarity = self.similarity(parameters)
+        dense = similarity.nnz > _DENSE_SHARE * self.n_items**2
+        return similarity.toarray() if dense else similarity
+
     def scorer(self, parameters: ItemCFParameters) -> Scorer:
         """Votes of a case's whole history."""
-        similarity = self.similarity(parameters)
-        votes_for: sparse.csr_array | np.ndarray = similarity
-        if similarity.nnz > _DENSE_SHARE * self.n_items**2:
-            votes_for = similarity.toarray()
+        return _scorer(self.votes(parameters), self.n_items, parameters.age)
 
-        def score(cases: Cases) -> np.ndarray:
-            votes = weighted_history(cases, self.n_items, power(parameters.age)) @ votes_for
-            return votes if isinstance(votes, np.ndarray) else votes.toarray()
 
-        return score
+def _scorer(votes_for: sparse.csr_array | np.ndarray, n_items: int, age: float) -> Scorer:
+    def score(cases: Cases) -> np.ndarray:
+        votes = weighted_history(cases, n_items, power(age)) @ votes_for
+        return votes if isinstance(votes, np.ndarray) else votes.toarray()
+
+    return score
