@@ -60,6 +60,8 @@ class TrainingConfig(_Section):
     preset: str = "small"
     epochs: int | None = Field(default=None, ge=1)
     seed: int = 0
+    split: Literal["auto", "global_time", "leave_one_out"] = "auto"
+    """What is held out for validation and test; auto: by time where there are times (data.splits)."""
     min_lift_over_popularity: float = 1.0
     """Gate: Recall@10 of the towers over popularity's; 0 lets everything pass."""
 

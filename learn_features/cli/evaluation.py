@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SplitKind(StrEnum):
-    """`auto` is what the run was trained on."""
+    """`auto` in training: by time where there are times; in evaluation: what the run was trained on."""
 
     auto = "auto"
     leave_one_out = "leave_one_out"

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from learn_features.cli.evaluation import SplitKind
+
 
 def train(
     folder: Annotated[Path, typer.Argument(help="Folder with items.parquet and interactions.parquet.")],
@@ -13,6 +15,7 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help="small, paper-small or paper; default training.preset.")
     ] = None,
+    split: Annotated[SplitKind | None, typer.Option(help="What is held out; default training.split.")] = None,
     parent: Annotated[
         str | None, typer.Option(help="Bundle or run to start from (warm start), path or URI.")
     ] = None,
@@ -44,9 +47,10 @@ def train(
     from learn_features.training.train import train as run_training
 
     config = settings.load()
-    if preset is not None:
-        training = config.training.model_copy(update={"preset": preset})
-        config = config.model_copy(update={"training": training})
+    asked = {"preset": preset, "split": split.value if split else None}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    training = config.training.model_copy(update=changes)
+    config = config.model_copy(update={"training": training})
     errors = Console(stderr=True, quiet=not speaks())
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:

@@ -96,7 +96,7 @@ def _train(
     recipe = _recipe(config, epochs)
     dataset = read_dataset(data_folder, config.data)
     item_ids = dataset.items[c.ITEM_ID].to_list()
-    parts = split(dataset, ItemIndex(dataset.items[c.ITEM_ID]), config.history)
+    parts = split(dataset, ItemIndex(dataset.items[c.ITEM_ID]), config.history, config.training.split)
     skipped = _check_sequences(parts.train)
     spec = encoder_spec(config.encoder)
     towers_config = tower_preset(

@@ -79,6 +79,17 @@ def test_another_split_than_the_runs_is_refused(trained: tuple[Config, Path, Pat
     assert same["split"] == "global_time"
 
 
+def test_a_run_trained_on_leave_one_out_is_asked_so(
+    trained: tuple[Config, Path, Path], tmp_path: Path
+) -> None:
+    config, data, _ = trained
+    leaving = config.model_copy(update={"training": TrainingConfig(epochs=1, split="leave_one_out")})
+    train(leaving, data, tmp_path)
+    result = evaluate_run(config, data, tmp_path)
+    assert result["split"] == "leave_one_out"
+    assert "recent_popularity" in result["methods"]  # there are times all the same
+
+
 def test_the_command_prints_split_mask_and_slices(
     trained: tuple[Config, Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
