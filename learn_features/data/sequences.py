@@ -46,6 +46,17 @@ class Sequences:
         ids = [self.user_ids[user] for user in users]
         return Sequences(ids, offsets, self.items[keep], self.times_us[keep])
 
+    def both_ways(self) -> "Sequences":
+        """These sequences, then the same users' backwards, with times that rise as they should."""
+        places = np.arange(len(self.items))
+        mirrored = np.repeat(self.offsets[:-1] + self.offsets[1:] - 1, self.lengths) - places
+        return Sequences(
+            user_ids=[*self.user_ids, *self.user_ids],
+            offsets=np.concatenate([self.offsets, self.offsets[1:] + len(self.items)]),
+            items=np.concatenate([self.items, self.items[mirrored]]),
+            times_us=np.concatenate([self.times_us, -self.times_us[mirrored]]),
+        )
+
 
 def sequences(interactions: pl.DataFrame, index: ItemIndex, rule: HistoryRule) -> Sequences:
     """The interactions that count under `rule`, with known items, not cut to its `max_length`."""

@@ -70,6 +70,11 @@ class TowerConfig(BaseModel):
         return self
 
     @property
+    def moves_new_items(self) -> bool:
+        """Whether items without a residual can be told from trained ones, and moved by a bias."""
+        return self.residuals and self.item_variant == "projection"
+
+    @property
     def item_shares_user_tower(self) -> bool:
         return self.item_variant in ("sequence", "single") and self.shared_weights
 

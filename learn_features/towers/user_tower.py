@@ -10,7 +10,7 @@ from learn_features.towers.item_tower import ItemTower
 from learn_features.towers.time_gaps import TimeGaps
 
 START_EXPONENT = 0.5
-"""Recency weights start as (age + 1) ** -0.5, near what tuned item-item filtering ends with."""
+"""Recency weights start as (age + 1) ** -0.5, near what tuned item-CF often ends with."""
 
 
 class RecencySum(nn.Module):
@@ -20,6 +20,12 @@ class RecencySum(nn.Module):
         super().__init__()
         age = torch.arange(max_length, dtype=torch.float32)
         self.log_weights = nn.Parameter(-START_EXPONENT * torch.log1p(age))
+
+    @torch.no_grad()
+    def start(self, exponent: float) -> None:
+        """Weights of (age + 1) ** -exponent, age 0 being the newest entry."""
+        age = torch.arange(len(self.log_weights), dtype=torch.float32)
+        self.log_weights.copy_(-exponent * torch.log1p(age))
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D); position i sums positions ≤ i."""
@@ -43,16 +49,21 @@ class UserTower(nn.Module):
         super().__init__()
         self.input = content_input
         self.alignment = alignment
-        # no bias: an item without a residual adds nothing, as if towers had none
-        self.residual_input = (
+        # residuals reach the transformer within the item vectors
+        self.vector_input = (
             nn.Linear(config.dimension, config.width, bias=False) if config.residuals else None
         )
         self.gaps = TimeGaps(config.width) if config.time_gaps else None
-        self.items: ItemTower | None = None
+        self.items = items if config.recency_sum or config.residuals else None
+        self.recency: RecencySum | None = None
         if config.recency_sum:
-            self.items = items
             self.recency = RecencySum(config.max_length)
             self.gate = nn.Linear(2 * config.dimension, config.dimension)
+
+    def start_recency(self, exponent: float) -> None:
+        """Let recency weights start as (age + 1) ** -`exponent`; nothing without a recency sum."""
+        if self.recency is not None:
+            self.recency.start(exponent)
 
     def positions(
         self,
@@ -69,18 +80,19 @@ class UserTower(nn.Module):
         them. `item_vectors` (B, L, D): those of the history where the caller has them already.
         Raises `ValueError` for inputs that the towers were configured without, and for missing gaps.
         """
-        aligned = self.alignment(self.input(content), self._beside(residuals, gaps))
-        if self.items is not None:
-            vectors = self.items.each(content, residuals) if item_vectors is None else item_vectors
-            summed = self.recency(vectors)
+        if residuals is not None and self.vector_input is None:
+            raise ValueError("residuals were given to towers without; set residuals in their configuration")
+        if item_vectors is None and self.items is not None:
+            item_vectors = self.items.each(content, residuals)
+        aligned = self.alignment(self.input(content), self._beside(item_vectors, gaps))
+        if self.recency is not None and item_vectors is not None:
+            summed = self.recency(item_vectors)
             gate = torch.sigmoid(self.gate(torch.cat((aligned, summed), dim=-1)))
             aligned = gate * aligned + (1 - gate) * summed
         return F.normalize(aligned, dim=-1)
 
-    def _beside(self, residuals: Tensor | None, gaps: Tensor | None) -> Tensor | None:
+    def _beside(self, item_vectors: Tensor | None, gaps: Tensor | None) -> Tensor | None:
         """What the transformer reads beside the content, (B, L, width)."""
-        if residuals is not None and self.residual_input is None:
-            raise ValueError("residuals were given to towers without; set residuals in their configuration")
         if (gaps is None) != (self.gaps is None):
             raise ValueError(
                 "the towers read time gaps, and none were given"
@@ -88,8 +100,8 @@ class UserTower(nn.Module):
                 else "time gaps were given to towers that read none; set time_gaps in their configuration"
             )
         parts = []
-        if self.residual_input is not None and residuals is not None:
-            parts.append(self.residual_input(residuals))
+        if self.vector_input is not None and item_vectors is not None:
+            parts.append(self.vector_input(item_vectors))
         if self.gaps is not None and gaps is not None:
             parts.append(self.gaps(gaps))
         return sum(parts[1:], parts[0]) if parts else None

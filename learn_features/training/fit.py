@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from learn_features.data.splits import Split
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
@@ -18,7 +19,9 @@ from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.loop import Counters, Fit, Phase, Progress
+from learn_features.training.new_items import draw_new, find_move, move_new_items
 from learn_features.training.objectives import objective
+from learn_features.training.order import log_order
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
 from learn_features.training.trained import Trained
@@ -28,6 +31,7 @@ from learn_features.training.warm_start import Parent
 OnEpoch = Callable[[Epoch], None]
 OnResume = Callable[[str, int], None]
 """Name of the phase, steps of it that were done."""
+OnTuned = Callable[[Trained], None]
 
 STATISTICS_ITEMS = 100_000
 """Content vectors are centred and scaled by those of at most as many items."""
@@ -36,14 +40,25 @@ TUNE, FINAL = "tune", "final"
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """What the first phase finds on validation: how many epochs, what item-CF says about order in the log
+    (None: not asked), how far new items have to move (new_items.py)."""
+
+    epochs: int
+    order: ItemCFParameters | None = None
+    new_item_move: float = 0.0
+
+
+@dataclass(frozen=True)
 class Fitted:
-    """Trained towers, the residuals of trained items, and the epochs that led to them."""
+    """Trained towers, the residuals of trained items, and what led to them."""
 
     towers: Towers
     residuals: ItemResiduals | None
     epochs: list[Epoch]
     best: Epoch
     points: list[Point]
+    tuning: Tuning
 
 
 def fit(
@@ -60,12 +75,16 @@ def fit(
     checkpoints: Checkpoints | None = None,
     on_resume: OnResume | None = None,
     ranks: Ranks | None = None,
+    tuning: Tuning | None = None,
+    on_tuned: OnTuned | None = None,
 ) -> Fitted:
     """Towers trained on `parts`; everything in memory. The same seed gives the same weights.
 
     `content` (n items, C) is in the order of the items table, and so are `item_ids` (default: the
     positions, as text), by which residuals are kept. With `checkpoints`, training goes on where an earlier
     call with the same inputs was stopped. `ranks`: this process among several; all get the same towers.
+    `tuning`: what an earlier fit found on these data; nothing is tuned then, and fresh weights are fitted on
+    train and validation. `on_tuned` sees the model that was fitted on `parts.train` alone.
 
     Raises `DataError` (content missing or not finite), `ConfigError` (diverging loss, checkpoint of other
     inputs), `BundleError` (checkpoint of another architecture).
@@ -75,16 +94,30 @@ def fit(
     ids = item_ids if item_ids is not None else [str(row) for row in range(items)]
     check_content(content, ids)
     table = ContentTable(content, ranks.device)
-    validate = validation(parts.validation.sample(recipe.validation_cases), content, towers_config.max_length)
+    asked = parts.validation.sample(recipe.validation_cases)
+    validate = validation(asked, content, towers_config.max_length)
+    whole = torch.from_numpy(np.ascontiguousarray(content))
+    new = np.zeros(0, dtype=np.int64)
+    if (
+        tuning is None
+        and parent is None
+        and recipe.final != "none"
+        and recipe.new_item_share
+        and towers_config.moves_new_items
+    ):
+        new = draw_new(parts, recipe.new_item_share, seeds.generator(seed, 0, "weights"))
     saved = checkpoints.load() if checkpoints is not None else None
     ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
+    order = tuning.order if tuning else log_order(parts, items) if recipe.reads_order else None
     with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
-        model = _start(parts, table, towers_config, recipe, seed, parent, ids)
-        while (phase := _next_phase(recipe, ended, warm=parent is not None)) is not None:
-            if phase.name == FINAL and recipe.final == "refit":
-                model = _start(parts, table, towers_config, recipe, seed, parent, ids)
-            sequences = parts.train if phase.name == TUNE else parts.train_and_validation
-            task = objective(sequences, table, recipe, towers_config.max_length, ranks)
+        model = _start(parts, table, towers_config, recipe, seed, parent, ids, order)
+        while (phase := _next_phase(recipe, ended, tuning, warm=parent is not None)) is not None:
+            if phase.name == FINAL and recipe.final == "refit" and ended:
+                model = _start(parts, table, towers_config, recipe, seed, parent, ids, order)
+            sequences = parts.train_and_validation
+            if phase.name == TUNE:
+                sequences = parts.train.where(~np.isin(parts.train.items, new))
+            task = objective(sequences, table, recipe, towers_config.max_length, ranks, order)
             run = Fit(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:
                 check_tensors(saved.tensors, run.tensors())
@@ -98,19 +131,29 @@ def fit(
                 progress=progress,
                 checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
             )
+            if phase.name == TUNE and len(new):
+                run.counters.new_item_move = find_move(model, whole, asked, new)
+            if phase.name == TUNE and on_tuned is not None:
+                on_tuned(model)
             ended.append(run.counters)
+        found = tuning or Tuning(ended[0].best_epoch, order, ended[0].new_item_move)
+        if found.new_item_move:
+            move_new_items(model, whole, asked, found.new_item_move)
     return Fitted(
         towers=model.towers.eval(),
         residuals=_residuals(model, ids),
         epochs=[epoch for counters in ended for epoch in counters.history],
-        best=ended[0].history[ended[0].best_epoch - 1],
+        best=ended[0].history[(ended[0].best_epoch or len(ended[0].history)) - 1],
+        tuning=found,
         points=[point for counters in ended for point in counters.points],
     )
 
 
-def _next_phase(recipe: Recipe, ended: list[Counters], *, warm: bool) -> Phase | None:
-    """Tune, then what the recipe's `final` says."""
+def _next_phase(recipe: Recipe, ended: list[Counters], tuning: Tuning | None, *, warm: bool) -> Phase | None:
+    """Tune, then what the recipe's `final` says; with a `tuning`, fit as it says and no more."""
     peak = recipe.final_learning_rate if warm else recipe.learning_rate
+    if tuning is not None:
+        return None if ended else Phase(FINAL, 1, tuning.epochs, recipe.epochs, peak)
     if not ended:
         return Phase(TUNE, 0, recipe.epochs, recipe.epochs, peak)
     if len(ended) > 1 or recipe.final == "none":
@@ -130,6 +173,7 @@ def _start(
     seed: int,
     parent: Parent | None,
     item_ids: Sequence[str],
+    order: ItemCFParameters | None,
 ) -> Trained:
     """The model before its first step: fresh weights, or the parent's."""
     seen = np.unique((parts.train if recipe.final == "none" else parts.train_and_validation).items)
@@ -138,6 +182,8 @@ def _start(
     else:
         seeds.seed_torch(seed, 0, "weights")
         towers = Towers(config)
+        if order is not None:
+            towers.user.start_recency(order.age)
     model = Trained(towers, seen.astype(np.int64), len(table), row_dropout=recipe.residual_dropout)
     model.to(table.device)
     if parent is None:

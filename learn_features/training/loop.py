@@ -78,6 +78,8 @@ class Counters:
     best_score: float | None = None
     best_epoch: int = 0
     """1-based; 0: nothing was validated."""
+    new_item_move: float = 0.0
+    """What the phase found about new items (new_items.py)."""
     history: list[Epoch] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 

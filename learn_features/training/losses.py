@@ -7,14 +7,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_HIDDEN = -1e4
+"""Score of what takes no part: finite, so that a teacher's weight of 0 on it stays 0."""
 
-def full_softmax(users: Tensor, items: Tensor, positives: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy over the whole catalogue.
+
+def full_softmax(
+    users: Tensor,
+    items: Tensor,
+    positives: Tensor,
+    scale: Tensor,
+    *,
+    seen: Tensor | None = None,
+    votes: Tensor | None = None,
+    votes_share: float = 0.0,
+) -> Tensor:
+    """Cross-entropy over the whole catalogue, but for what was seen.
 
     `users` (P, D), `items` (M, D) one row a catalogue item, `positives` (P,) int64 rows of `items`.
+    `seen` (P, L) int64, rows of `items` or M for none: no negatives of this position, as a ranking leaves
+    them out, too; the positive itself stays. `votes` (P, M), rows that sum to 1, or to 0 where nobody
+    votes: a teacher's distribution, which gets `votes_share` of the positive's weight.
     """
     with full_precision(users):
-        return F.cross_entropy(scale * users.float() @ items.float().T, positives)
+        logits = scale * users.float() @ items.float().T
+        if seen is not None:
+            hidden = torch.zeros(len(users), len(items) + 1, dtype=torch.bool, device=users.device)
+            hidden.scatter_(1, seen, True).scatter_(1, positives[:, None], False)
+            logits = logits.masked_fill(hidden[:, :-1], _HIDDEN)
+        if votes is None or not votes_share:
+            return F.cross_entropy(logits, positives)
+        log_probability = F.log_softmax(logits, dim=1)
+        right = log_probability.gather(1, positives[:, None]).squeeze(1)
+        share = votes_share * votes.sum(dim=1)
+        taught = (log_probability * votes).sum(dim=1)
+        return -((1 - share) * right + votes_share * taught).mean()
 
 
 def sampled_softmax(
@@ -25,13 +51,19 @@ def sampled_softmax(
     negative_ids: Tensor,
     catalogue: int,
     scale: Tensor,
+    *,
+    seen: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy over the positive and a uniform sample that stands for the rest of the catalogue.
 
-    `users` and `positives` (P, D), `negatives` (S, D) drawn uniformly from `catalogue` items; a
-    negative that is the row's positive does not count, the others weigh (catalogue − 1) / their number.
+    `users` and `positives` (P, D), `negatives` (S, D) drawn uniformly from `catalogue` items; a negative
+    that is the row's positive, or among `seen` (P, L), columns of `negatives` or S for none, does not
+    count, the others weigh (catalogue − 1) / their number.
     """
     same = positive_ids[:, None] == negative_ids[None, :]
+    if seen is not None:
+        hidden = torch.zeros(len(users), len(negatives) + 1, dtype=torch.bool, device=users.device)
+        same = same | hidden.scatter_(1, seen, True)[:, :-1]
     others = (~same).sum(dim=1, keepdim=True).clamp_min(1)
     with full_precision(users):
         users = scale * users.float()

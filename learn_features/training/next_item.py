@@ -9,9 +9,11 @@ from torch import Tensor
 
 from learn_features.data.sequences import Sequences
 from learn_features.errors import ConfigError
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.training import losses, windows
 from learn_features.training.content_table import ContentTable
 from learn_features.training.recipe import Recipe
+from learn_features.training.teacher import ItemCFTeacher
 from learn_features.training.trained import Trained
 from learn_features.training.windows import WindowBatch
 
@@ -19,20 +21,48 @@ from learn_features.training.windows import WindowBatch
 class NextItem:
     """Softmax over the trained catalogue (or a sample) at all positions.
 
-    Items that no sequence holds are no negatives: new items are not pushed away from everybody.
+    Items that no sequence holds are no negatives: new items are not pushed away from everybody. Items of
+    the context are none either: a ranking leaves them out, and a user vector made of their vectors could
+    only move away from them by losing what they say.
+
+    Args:
+        order: what tuned item-CF found about order in this log: how much backward pairs count decides how
+            often a sequence is read backwards, and its votes are the teacher's. None: neither.
     """
 
-    def __init__(self, sequences: Sequences, content: ContentTable, recipe: Recipe, max_length: int) -> None:
-        self._sequences, self._content, self._recipe = sequences, content, recipe
-        self._max_length = max_length
-        self._pairs = windows.pairs(sequences)
-        self._trained = torch.from_numpy(np.unique(sequences.items).astype(np.int64)).to(content.device)
+    def __init__(
+        self,
+        sequences: Sequences,
+        content: ContentTable,
+        recipe: Recipe,
+        max_length: int,
+        order: ItemCFParameters | None = None,
+    ) -> None:
+        self._content, self._recipe, self._max_length = content, recipe, max_length
+        self._users = len(sequences)
+        self._backward_share = order.backward / (1 + order.backward) if order and recipe.backwards else 0.0
+        trained = np.unique(sequences.items).astype(np.int64)
+        self._trained = torch.from_numpy(trained).to(content.device)
         self._row = torch.full((len(content),), -1, dtype=torch.int64, device=content.device)
         self._row[self._trained] = torch.arange(len(self._trained), device=content.device)
-        whole = windows.steps_per_epoch(self._pairs, recipe.pairs_per_step)
+        self._teacher: ItemCFTeacher | None = None
+        if order and recipe.teacher_share and not self._sampled:
+            folds = np.random.default_rng(0)
+            self._teacher = ItemCFTeacher(sequences, len(content), order, trained, rng=folds)
+        whole = windows.steps_per_epoch(windows.pairs(sequences), recipe.pairs_per_step)
         self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
+        self._sequences = sequences.both_ways() if self._backward_share else sequences
+        self._pairs = windows.pairs(self._sequences)
+
+    @property
+    def _sampled(self) -> bool:
+        return len(self._trained) > self._recipe.max_candidates
 
     def batches(self, rng: np.random.Generator) -> Iterator[WindowBatch]:
+        wanted = None
+        if self._backward_share:
+            backwards = rng.random(self._users) < self._backward_share
+            wanted = np.concatenate([~backwards, backwards])
         return windows.window_batches(
             self._sequences,
             self._pairs,
@@ -40,6 +70,7 @@ class NextItem:
             pairs_per_step=self._recipe.pairs_per_step,
             steps=self.steps,
             rng=rng,
+            wanted=wanted,
         )
 
     def pairs(self, batch: WindowBatch) -> int:
@@ -58,6 +89,7 @@ class NextItem:
         rows = slice(first, last + 1)
         return replace(
             batch,
+            users=batch.users[rows],
             items=batch.items[rows],
             gaps=batch.gaps[rows],
             lengths=batch.lengths[rows],
@@ -72,7 +104,7 @@ class NextItem:
             content.to_device(part) for part in (batch.items, batch.rows, batch.positions, batch.targets)
         )
         gaps = content.to_device(batch.gaps) if towers.config.time_gaps else None
-        if len(self._trained) > self._recipe.max_candidates:
+        if self._sampled:
             vectors = towers.user.positions(content[items], residuals=model.residual(items), gaps=gaps)
             users = vectors[rows, positions]
             chosen = rng.choice(len(self._trained), size=self._recipe.max_candidates, replace=False)
@@ -86,6 +118,7 @@ class NextItem:
                 negatives,
                 len(self._trained),
                 towers.scale,
+                seen=self._seen(items, rows, positions, self._columns(negatives), len(negatives)),
             )
         residuals = model.residual(self._trained)
         catalogue = towers.item(content[self._trained], residuals)
@@ -96,4 +129,25 @@ class NextItem:
             gaps=gaps,
             item_vectors=catalogue[place],
         )[rows, positions]
-        return losses.full_softmax(users, catalogue, self._row[targets], towers.scale)
+        votes = content.to_device(self._teacher.votes(batch)) if self._teacher else None
+        return losses.full_softmax(
+            users,
+            catalogue,
+            self._row[targets],
+            towers.scale,
+            seen=self._seen(items, rows, positions, self._row, len(catalogue)),
+            votes=votes,
+            votes_share=self._recipe.teacher_share,
+        )
+
+    def _columns(self, candidates: Tensor) -> Tensor:
+        """Where each item of the catalogue stands among `candidates`; -1: it does not."""
+        columns = torch.full_like(self._row, -1)
+        columns[candidates] = torch.arange(len(candidates), device=columns.device)
+        return columns
+
+    def _seen(self, items: Tensor, rows: Tensor, positions: Tensor, columns: Tensor, none: int) -> Tensor:
+        """Columns (P, L) of each pair's context; `none` where there is nothing, or no such column."""
+        place = torch.arange(items.shape[1], device=items.device)
+        context = torch.where(place <= positions[:, None], columns[items][rows], -1)
+        return torch.where(context < 0, none, context)

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.training.content_table import ContentTable
 from learn_features.training.dense_all_action import DenseAllAction
 from learn_features.training.next_item import NextItem
@@ -54,9 +55,14 @@ class Contrast(Protocol):
 
 
 def objective(
-    sequences: Sequences, content: ContentTable, recipe: Recipe, max_length: int, ranks: Ranks
+    sequences: Sequences,
+    content: ContentTable,
+    recipe: Recipe,
+    max_length: int,
+    ranks: Ranks,
+    order: ItemCFParameters | None = None,
 ) -> Objective:
-    """The recipe's objective."""
+    """The recipe's objective; `order` is what `training.order` found, for next-item softmax."""
     if recipe.loss == "softmax":
-        return NextItem(sequences, content, recipe, max_length)
+        return NextItem(sequences, content, recipe, max_length, order)
     return DenseAllAction(sequences, content, recipe, ranks)

@@ -16,8 +16,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     loss: Literal["softmax", "dense_all_action"] = "softmax"
-    epochs: int = Field(default=10, ge=1)
-    final: Literal["continue", "refit", "none"] = "continue"
+    epochs: int = Field(default=16, ge=1)
+    final: Literal["continue", "refit", "none"] = "refit"
     """How the validation interactions get in once the best epoch is known:
 
     continue  the best weights train on for `final_epochs` at the lower rate
@@ -26,9 +26,9 @@ class Recipe(BaseModel):
     """
     final_epochs: int = Field(default=3, ge=0)
     """continue: epochs that the best towers train on."""
-    patience: int = Field(default=3, ge=1)
+    patience: int = Field(default=6, ge=1)
     """Epochs without a better validation Recall@10 after which training stops."""
-    max_steps: int = Field(default=800, ge=1)
+    max_steps: int = Field(default=700, ge=1)
     """Optimiser steps of `epochs` epochs at most: on large data an epoch is a random part of it."""
     learning_rate: float = Field(default=3e-3, gt=0)
     final_learning_rate: float = Field(default=2e-3, gt=0)
@@ -43,15 +43,23 @@ class Recipe(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0)
     accumulate: int = Field(default=1, ge=1)
     """Passes that a step's batch is cut into, where it does not fit the memory; the result is the same."""
-    ema: float = Field(default=0.0, ge=0, lt=1)
+    ema: float = Field(default=0.98, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is judged and kept; 0: none."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the towers' arithmetic in training; auto: bf16 autocast on a GPU that has it, else fp32."""
-    validation_cases: int = Field(default=2000, ge=1)
+    validation_cases: int = Field(default=5000, ge=1)
+    new_item_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the items that are held out as new while the number of epochs is found, to learn where new
+    items should stand among trained ones; 0: new items stand where their content puts them."""
 
     pairs_per_step: int = Field(default=1100, ge=2)
     """softmax: (position, next item) pairs a step."""
-    max_candidates: int = Field(default=4500, ge=2)
+    backwards: bool = True
+    """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log."""
+    teacher_share: float = Field(default=0.4, ge=0, lt=1)
+    """softmax: share of each target that goes to the votes of cross-fitted item-CF; 0: no teacher. A
+    catalogue that is sampled has none."""
+    max_candidates: int = Field(default=20_000, ge=2)
     """softmax: catalogues with more trained items than this are sampled, anew each step."""
 
     users_per_step: int = Field(default=240, ge=2)
@@ -68,6 +76,11 @@ class Recipe(BaseModel):
     """dense_all_action: take the log of an item's frequency off its scores, as popular items are
     negatives more often."""
 
+    @property
+    def reads_order(self) -> bool:
+        """Whether training asks item-CF about the log first."""
+        return self.loss == "softmax" and (self.backwards or self.teacher_share > 0)
+
     @model_validator(mode="after")
     def _recency_grows(self) -> "Recipe":
         if self.beta < self.alpha:
@@ -75,16 +88,13 @@ class Recipe(BaseModel):
         return self
 
 
+_PAPER: dict[str, Any] = {"loss": "dense_all_action", "final": "continue", "ema": 0.0}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {},
-    "paper": {
-        "loss": "dense_all_action",
-        "learning_rate": 1e-4,
-        "final_learning_rate": 2e-5,
-        "max_steps": 200_000,
-    },
+    "paper": {**_PAPER, "learning_rate": 1e-4, "final_learning_rate": 2e-5, "max_steps": 200_000},
     "paper-small": {
-        "loss": "dense_all_action",
+        **_PAPER,
         "learning_rate": 1e-3,
         "final_learning_rate": 5e-4,
         "epochs": 20,

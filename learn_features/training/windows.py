@@ -22,8 +22,9 @@ SHUFFLE_BATCHES = 64
 @dataclass(frozen=True)
 class WindowBatch:
     """`items` (B, L) int64, padded with 0 on the right, and the seconds before each (`data.time_gaps`);
-    pairs (P,): row, position and target item."""
+    pairs (P,): row, position and target item; `users` (B,): whose rows they are."""
 
+    users: NDArray[np.int64]
     items: NDArray[np.int64]
     gaps: NDArray[np.float32]
     lengths: NDArray[np.int64]
@@ -61,16 +62,30 @@ def window_batches(
     pairs_per_step: int,
     steps: int | None,
     rng: np.random.Generator,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Iterator[WindowBatch]:
-    """One epoch: batches of about `pairs_per_step` pairs in random order, at most `steps` of them."""
-    starts, ends = _windows(sequences.offsets, max_length, rng)
+    """One epoch: batches of about `pairs_per_step` pairs in random order, at most `steps` of them.
+
+    `wanted` (users,): whose sequences take part; None: everybody's.
+    """
+    users, starts, ends = _windows(sequences.offsets, max_length, rng)
     first = np.searchsorted(all_pairs.context, starts)
     last = np.searchsorted(all_pairs.context, ends)
     useful = last > first
-    starts, first, last = starts[useful], first[useful], last[useful]
+    if wanted is not None:
+        useful &= wanted[users]
+    users, starts, first, last = users[useful], starts[useful], first[useful], last[useful]
     ends = all_pairs.context[last - 1] + 1  # nothing is predicted from entries after the last context
     for windows in _like_lengths(ends - starts, last - first, pairs_per_step, steps, rng):
-        yield _batch(sequences, all_pairs, starts[windows], ends[windows], first[windows], last[windows])
+        yield _batch(
+            sequences,
+            all_pairs,
+            users[windows],
+            starts[windows],
+            ends[windows],
+            first[windows],
+            last[windows],
+        )
 
 
 def steps_per_epoch(all_pairs: Pairs, pairs_per_step: int) -> int:
@@ -79,15 +94,16 @@ def steps_per_epoch(all_pairs: Pairs, pairs_per_step: int) -> int:
 
 def _windows(
     offsets: NDArray[np.int64], max_length: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts and ends of windows of at most `max_length` entries that cover each sequence."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Users, starts and ends of windows of at most `max_length` entries that cover each sequence."""
     lengths = np.diff(offsets)
     shift = np.where(lengths > max_length, rng.integers(0, max_length, size=len(lengths)), 0)
     count = -(-(lengths + shift) // max_length)
     owner = np.repeat(np.arange(len(lengths)), count)
     nth = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
     begin = offsets[:-1][owner] - shift[owner] + nth * max_length
-    return np.maximum(begin, offsets[:-1][owner]), np.minimum(begin + max_length, offsets[1:][owner])
+    end = np.minimum(begin + max_length, offsets[1:][owner])
+    return owner, np.maximum(begin, offsets[:-1][owner]), end
 
 
 def _like_lengths(
@@ -112,6 +128,7 @@ def _like_lengths(
 def _batch(
     sequences: Sequences,
     all_pairs: Pairs,
+    users: NDArray[np.int64],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     first: NDArray[np.int64],
@@ -128,6 +145,7 @@ def _batch(
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     chosen = np.repeat(first, counts) + nth
     return WindowBatch(
+        users=users,
         items=items.astype(np.int64),
         gaps=padded(gaps, lengths),
         lengths=lengths,

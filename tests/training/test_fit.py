@@ -149,7 +149,7 @@ def test_refit_starts_anew_for_as_long_as_the_best_took():
     tune = [epoch for epoch in fitted.epochs if epoch.phase == "tune"]
     assert len(final) == fitted.best.epoch
     assert final[0].loss == pytest.approx(tune[0].loss, rel=0.1)  # from scratch, not from the best
-    assert final[-1].learning_rate == pytest.approx(fitted.best.learning_rate, rel=0.05)
+    assert final[-1].learning_rate == pytest.approx(fitted.best.learning_rate, rel=0.15)
 
 
 def test_residuals_of_trained_items_only_and_a_warm_start_keeps_them():

@@ -140,3 +140,48 @@ def test_sampled_softmax_estimates_the_full_one():
         )
     full = float(full_softmax(users, items, positives, scale))
     assert float(torch.stack(estimates).mean()) == pytest.approx(full, abs=0.03)
+
+
+def slow_full_softmax(users, items, positives, scale, seen, votes, share):
+    """Row by row: what was seen is left out unless it is the positive; votes take their share."""
+    total = 0.0
+    for row in range(len(users)):
+        left_out = {int(i) for i in seen[row] if int(i) < len(items)} - {int(positives[row])}
+        kept = [i for i in range(len(items)) if i not in left_out]
+        log_sum = math.log(sum(math.exp(scale * float(users[row] @ items[i])) for i in kept))
+        logs = {i: scale * float(users[row] @ items[i]) - log_sum for i in kept}
+        own = share if float(votes[row].sum()) else 0.0
+        total -= (1 - own) * logs[int(positives[row])]
+        total -= own * sum(float(votes[row, i]) * logs[i] for i in kept)
+    return total / len(users)
+
+
+def test_full_softmax_leaves_out_what_was_seen_and_shares_with_votes():
+    users, items = unit(4, 8), unit(7, 8, seed=1)
+    positives = torch.tensor([0, 3, 6, 2])
+    seen = torch.tensor([[1, 2], [7, 7], [6, 5], [0, 7]])  # 7: none; the third has taken its positive before
+    votes = torch.tensor(
+        [[0.5, 0, 0, 0.5, 0, 0, 0], [0] * 7, [0.2, 0, 0.8, 0, 0, 0, 0], [0, 0, 0, 1.0, 0, 0, 0]]
+    )
+    loss = full_softmax(users, items, positives, torch.tensor(6.0), seen=seen, votes=votes, votes_share=0.4)
+    assert float(loss) == pytest.approx(
+        slow_full_softmax(users, items, positives, 6.0, seen, votes, 0.4), rel=1e-5
+    )
+
+
+def test_sampled_softmax_over_everything_leaves_out_what_was_seen():
+    users, items = unit(4, 8), unit(7, 8, seed=1)
+    positives, columns = torch.tensor([0, 3, 6, 2]), torch.arange(7)
+    seen = torch.tensor([[1, 2], [7, 7], [7, 5], [0, 7]])
+    sampled = sampled_softmax(
+        users, items[positives], positives, items, columns, 7, torch.tensor(6.0), seen=seen
+    )
+    # those left stand for all others, as if no item had been seen
+    expected = 0.0
+    for row in range(4):
+        hidden = {int(i) for i in seen[row]} | {int(positives[row])}
+        kept = [i for i in range(7) if i not in hidden]
+        others = sum(math.exp(6.0 * float(users[row] @ items[i])) for i in kept) * 6 / len(kept)
+        right = math.exp(6.0 * float(users[row] @ items[positives[row]]))
+        expected -= math.log(right / (right + others)) / 4
+    assert float(sampled) == pytest.approx(expected, rel=1e-5)

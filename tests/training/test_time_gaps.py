@@ -47,7 +47,10 @@ def make_split() -> Split:
     ],
 )
 def test_what_only_the_gap_tells_is_learned(changes):
-    recipe = RECIPE.model_copy(update={"epochs": 10, "pairs_per_step": 60, "patience": 10, **changes})
+    plain = {"backwards": False, "teacher_share": 0.0, "ema": 0.0}
+    recipe = RECIPE.model_copy(
+        update={"epochs": 10, "pairs_per_step": 60, "patience": 10, **plain, **changes}
+    )
     kinds, noise = np.random.default_rng(1).normal(size=(2, C)), np.random.default_rng(2)
     content = (kinds[np.arange(ITEMS) % 2] + noise.normal(size=(ITEMS, C))).astype(np.float16)
     recalls = {}

@@ -24,7 +24,9 @@ ITEMS, CLUSTERS, USERS, LENGTH, C = 120, 6, 150, 8, 16
 TOWERS = TowerConfig(
     content_dimension=C, dimension=16, width=16, heads=2, feedforward=32, item_hidden=16, max_length=10
 )
-RECIPE = Recipe(epochs=3, final_epochs=1, pairs_per_step=150, users_per_step=30, patience=3)
+RECIPE = Recipe(
+    epochs=3, final="continue", final_epochs=1, pairs_per_step=150, users_per_step=30, patience=8, ema=0.5
+)
 
 
 def make_split(learnable: bool, seed: int = 0) -> Split:

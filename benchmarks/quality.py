@@ -1,0 +1,312 @@
+"""How good are the vectors? The towers against tuned baselines, on any data in the contract's form.
+
+    .venv/bin/python benchmarks/quality.py --items ITEMS --interactions INTERACTIONS --json
+
+Everything is tuned on validation and frozen before the test cases are looked at. The first seed tunes
+(epochs, where new items stand, the time-aware prior); all seeds are then fitted on train and validation as
+it found, and answer the same test cases. Cold items: a tenth of the items leaves what is fitted on.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # run as a script
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import polars as pl
+from benchmarks.machine import emit
+from rich.console import Console
+from rich.table import Table
+
+from learn_features.config import load
+from learn_features.content.embed import load_content
+from learn_features.contracts import columns as c
+from learn_features.data.cases import Cases
+from learn_features.data.item_index import ItemIndex
+from learn_features.data.splits import Split, split
+from learn_features.data.tables import Dataset, read_dataset
+from learn_features.evaluation import cold
+from learn_features.evaluation.baselines import BASELINES, TunedBaseline, tuned
+from learn_features.evaluation.bootstrap import Bootstrap, Interval
+from learn_features.evaluation.evaluated import Evaluated
+from learn_features.evaluation.harness import Scorer, evaluate
+from learn_features.evaluation.timed_prior import TimedParameters, timed, tune_timed
+from learn_features.towers.config import TowerConfig, tower_preset
+from learn_features.towers.scoring import scorer
+from learn_features.training.fit import Fitted, Tuning, fit
+from learn_features.training.recipe import Recipe, recipe_preset
+from learn_features.training.trained import Trained
+
+METRICS = ("recall_at_10", "ndcg_at_10")
+CONTENT, RECENT = "content", "recent_popularity"
+
+log = Console(stderr=True)
+
+
+@dataclass
+class Method:
+    """One row: answers to the test cases, one of each run."""
+
+    sees_clock: bool
+    seconds: float
+    answers: list[Evaluated] = field(default_factory=list)
+    note: str = ""
+
+    def values(self, metric: str) -> np.ndarray:
+        """(runs, cases)"""
+        return np.stack([answer.per_case(metric) for answer in self.answers])
+
+
+@dataclass(frozen=True)
+class World:
+    """The data of a run, and what all methods share."""
+
+    parts: Split
+    content: np.ndarray
+    towers: TowerConfig
+    recipe: Recipe
+
+    @property
+    def n_items(self) -> int:
+        return len(self.content)
+
+    def fit(self, parts: Split, seed: int, tuning: Tuning | None, **more: Any) -> Fitted:
+        started = time.monotonic()
+        fitted = fit(parts, self.content, self.towers, self.recipe, seed=seed, tuning=tuning, **more)
+        log.print(f"  seed {seed}: {time.monotonic() - started:.0f} s, {len(fitted.epochs)} epochs")
+        return fitted
+
+    def scorer(self, fitted: Fitted, *, text_only: bool = False) -> Scorer:
+        known = None
+        if fitted.residuals is not None and not text_only:
+            known = fitted.residuals.lookup([str(row) for row in range(self.n_items)])
+        return scorer(fitted.towers, self.content, self.towers.max_length, known)
+
+    def ask(self, score: Scorer, cases: Cases | None = None, **more: Any) -> Evaluated:
+        return evaluate({"": score}, cases if cases is not None else self.parts.test, **more)[""]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    asked = _parser().parse_args(arguments)
+    started = time.monotonic()
+    world = open_world(asked)
+    seeds = range(asked.seeds)
+    fitted_baselines = tuned(
+        world.parts, world.content, world.n_items, names=asked.baselines, progress=log.print,
+        budget_seconds=asked.budget_seconds,
+    )  # fmt: skip
+    methods = {
+        name: Method(method.sees_clock, method.seconds, [world.ask(method.scorer)])
+        for name, method in fitted_baselines.items()
+        if method.scorer is not None
+    }
+    ours, tuning = train_towers(world, seeds, methods)
+    if asked.paper:
+        add_paper(world, methods)
+    cold_rows, cold_claims = ask_cold(world, seeds, tuning, fitted_baselines, methods[ours].seconds)
+    skipped = {name: method.not_run for name, method in fitted_baselines.items() if method.scorer is None}
+    rows = [row(name, method) for name, method in methods.items()] + cold_rows
+    claims = {**lifts(ours, methods), **cold_claims}
+    rows.append({"method": "whole run", "seconds": time.monotonic() - started, "not_run": skipped})
+    emit(
+        "quality",
+        rows,
+        {n: interval.value for n, interval in claims.items()},
+        asked.json,
+        lambda: show(rows, claims),
+    )
+
+
+def open_world(asked: argparse.Namespace) -> World:
+    config = load()
+    if asked.state:
+        config = config.model_copy(update={"state": str(Path(asked.state).resolve())})
+    dataset = read(asked.items, asked.interactions)
+    users = dataset.interactions.group_by(c.USER_ID).len().filter(pl.col("len") >= asked.min_interactions)
+    dataset = replace(
+        dataset, interactions=dataset.interactions.join(users.select(c.USER_ID), on=c.USER_ID, how="semi")
+    )
+    index = ItemIndex(dataset.items[c.ITEM_ID])
+    parts = split(dataset, index, config.history, asked.split)
+    content = load_content(config, dataset.items)
+    log.print(
+        f"{len(parts.everything):,} users with at least {asked.min_interactions} interactions, "
+        f"{len(index):,} items, {len(parts.everything.items):,} interactions; {parts.kind}, "
+        f"{len(parts.test):,} test cases; seen items are not ranked"
+    )
+    changes = {"epochs": asked.epochs} if asked.epochs else {}
+    towers = tower_preset(
+        asked.preset, content_dimension=content.shape[1], max_length=config.history.max_length
+    )
+    return World(parts, content, towers, recipe_preset(asked.preset, **changes))
+
+
+def read(items: str, interactions: str) -> Dataset:
+    """Two files anywhere, as the data set that a folder would hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file in (("items", items), ("interactions", interactions)):
+            path = Path(file).resolve()
+            (Path(folder) / f"{name}{path.suffix}").symlink_to(path)
+        return read_dataset(folder)
+
+
+def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> tuple[str, Tuning]:
+    """Adds the towers, with text only, and with the prior by time; the name of the first, and its tuning."""
+    name = "towers"
+    priors: list[TimedParameters] = []
+
+    def tune_prior(model: Trained) -> None:
+        known = None if model.residuals is None else model.by_item()
+        score = scorer(model.towers, world.content, world.towers.max_length, known)
+        priors.append(tune_timed(score, world.parts, world.n_items))
+
+    found: Tuning | None = None
+    times = world.parts.has_times
+    methods[name] = Method(False, 0.0)
+    if world.towers.residuals:
+        methods["towers, text only"] = Method(False, 0.0)
+    if times:
+        methods["towers, timed"] = Method(True, 0.0)
+    for seed in seeds:
+        started = time.monotonic()
+        fitted = world.fit(world.parts, seed, found, on_tuned=tune_prior if times and not found else None)
+        seconds = time.monotonic() - started
+        found = found or fitted.tuning
+        score = world.scorer(fitted)
+        methods[name].seconds += seconds
+        methods[name].answers.append(world.ask(score))
+        if "towers, text only" in methods:
+            methods["towers, text only"].answers.append(world.ask(world.scorer(fitted, text_only=True)))
+        if times:
+            prior = timed(score, world.parts.everything, world.n_items, priors[0])
+            methods["towers, timed"].answers.append(world.ask(prior))
+    assert found is not None
+    methods[name].note = f"{found}; {priors}"
+    return name, found
+
+
+def add_paper(world: World, methods: dict[str, Method]) -> None:
+    """The paper's own recipe, at a size for a CPU."""
+    preset = "paper-small"
+    paper = replace(
+        world,
+        towers=tower_preset(
+            preset, content_dimension=world.content.shape[1], max_length=world.towers.max_length
+        ),
+        recipe=recipe_preset(preset),
+    )
+    log.print(preset)
+    started = time.monotonic()
+    fitted = paper.fit(paper.parts, 0, None)
+    answers = [paper.ask(paper.scorer(fitted))]
+    methods[preset] = Method(False, time.monotonic() - started, answers)
+
+
+def ask_cold(
+    world: World, seeds: range, tuning: Tuning, fitted: dict[str, TunedBaseline], seconds: float
+) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
+    """Rows and claims for test cases that ask for a held-out item."""
+    held_out = cold.held_out_items(world.parts, world.n_items)
+    parts = cold.without(world.parts, held_out)
+    cases = world.parts.test.targeting(held_out)
+    log.print(f"cold items: {held_out.sum():,} held out, {len(cases):,} test cases ask for one")
+    whole, among = Method(False, seconds), Method(False, seconds)
+    for seed in seeds:
+        score = world.scorer(world.fit(parts, seed, tuning))
+        whole.answers.append(world.ask(score, cases))
+        among.answers.append(world.ask(score, cases, candidates=held_out))
+    rows = [row("cold: towers", whole), row("cold, among cold: towers", among)]
+    pooled = fitted[CONTENT].scorer if CONTENT in fitted else None
+    if pooled is None:
+        return rows, {}
+    theirs = Method(False, 0.0, [world.ask(pooled, cases)])
+    theirs_among = Method(False, 0.0, [world.ask(pooled, cases, candidates=held_out)])
+    rows += [row("cold: content", theirs), row("cold, among cold: content", theirs_among)]
+    resample = Bootstrap(len(cases))
+    return rows, {
+        "cold_recall_lift": resample.ratio(whole.values(METRICS[0]), theirs.values(METRICS[0])),
+        "cold_only_recall_lift": resample.ratio(among.values(METRICS[0]), theirs_among.values(METRICS[0])),
+    }
+
+
+def lifts(ours: str, methods: dict[str, Method]) -> dict[str, Interval]:
+    """Ratios to the best tuned baseline of each metric that does not see the clock, and the other claims."""
+    resample = Bootstrap(len(methods[ours].answers[0]))
+    rivals = {name: m for name, m in methods.items() if name in BASELINES and not m.sees_clock}
+    claims = {}
+    for claim, metric in zip(("recall_lift", "ndcg_lift"), METRICS, strict=True):
+        best = max(rivals, key=lambda name: rivals[name].values(metric).mean())
+        claims[claim] = resample.ratio(methods[ours].values(metric), rivals[best].values(metric))
+    if "towers, timed" in methods and RECENT in methods:
+        claims["timed_recall_lift"] = resample.ratio(
+            methods["towers, timed"].values(METRICS[0]), methods[RECENT].values(METRICS[0])
+        )
+    if "towers, text only" in methods:
+        claims["text_only_share"] = resample.ratio(
+            methods["towers, text only"].values(METRICS[0]), methods[ours].values(METRICS[0])
+        )
+    return claims
+
+
+def row(name: str, method: Method) -> dict[str, Any]:
+    resample = Bootstrap(len(method.answers[0]))
+    values: dict[str, Any] = {"method": name, "sees_clock": method.sees_clock, "runs": len(method.answers)}
+    for metric in METRICS:
+        interval = resample.interval(method.values(metric))
+        values[metric] = interval.value
+        values[f"{metric}_interval"] = [interval.low, interval.high]
+        values[f"{metric}_runs"] = method.values(metric).mean(axis=1).tolist()
+    return {**values, "cases": len(method.answers[0]), "seconds": method.seconds, "note": method.note}
+
+
+def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
+    table = Table("method", "Recall@10", "", "NDCG@10", "", "runs", "cases", "seconds", "clock")
+    for line in rows:
+        if "recall_at_10" not in line:
+            continue
+        cells = [
+            part
+            for metric in METRICS
+            for part in (f"{line[metric]:.4f}", "{:.4f}–{:.4f}".format(*line[f"{metric}_interval"]))
+        ]
+        clock = "yes" if line["sees_clock"] else ""
+        table.add_row(
+            line["method"], *cells, str(line["runs"]), f"{line['cases']:,}", f"{line['seconds']:.0f}", clock
+        )
+    out = Console()
+    out.print(table)
+    for name, interval in claims.items():
+        out.print(f"{name:24} {interval.value:.3f}  ({interval.low:.3f}–{interval.high:.3f})")
+    out.print(f"{rows[-1]['seconds']:.0f} s in all; intervals: 95 %, bootstrap over cases and seeds")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", required=True, metavar="FILE", help="items table (parquet, csv or jsonl)")
+    parser.add_argument("--interactions", required=True, metavar="FILE", help="interactions table")
+    parser.add_argument("--split", choices=["leave_one_out", "global_time"], default="leave_one_out")
+    parser.add_argument(
+        "--min-interactions", type=int, default=5, help="of a user; fewer: left out (%(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--epochs", type=int, help="instead of the preset's")
+    parser.add_argument("--paper", action="store_true", help="the paper's own recipe as a row, at CPU size")
+    parser.add_argument("--baselines", type=lambda text: text.split(","), default=list(BASELINES),
+                        help="comma-separated (all)")  # fmt: skip
+    parser.add_argument("--budget-seconds", type=float, help="for tuning each baseline, instead of its own")
+    parser.add_argument("--state", help="folder of the content store (the settings' state)")
+    parser.add_argument("--json", action="store_true", help="one object on stdout and nothing else")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

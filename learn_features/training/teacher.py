@@ -1,0 +1,70 @@
+"""Item-CF as a teacher: what the log's other users say about a history.
+
+A next item is one sample; item-to-item votes are a whole distribution, and exact about pairs that few
+users share, where towers of D numbers blur. Votes on a user's history come from the other folds of users
+only (cross-fitting): with the user's own pairs counted, the answer would be in the question.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters, PairCounts
+from learn_features.training.windows import WindowBatch
+
+FOLDS = 10
+
+
+class ItemCFTeacher:
+    """Votes of item-CF with the given parameters, fitted on `sequences` in folds of users.
+
+    Args:
+        columns: the items (M,) that are voted on, catalogue positions, rising.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        n_items: int,
+        parameters: ItemCFParameters,
+        columns: NDArray[np.int64],
+        *,
+        rng: np.random.Generator,
+    ) -> None:
+        self._age, self._n_items, self._columns = parameters.age, n_items, columns
+        self.fold = rng.permutation(len(sequences)) % FOLDS
+        """(users,): of each user of `sequences`."""
+        owner = sequences.users
+        self._votes_for = [
+            sparse.csr_array(
+                PairCounts(sequences.where(self.fold[owner] != fold), n_items, parameters.window).similarity(
+                    parameters
+                )[:, columns]
+            )
+            for fold in range(FOLDS)
+        ]
+
+    def votes(self, batch: WindowBatch) -> NDArray[np.float32]:
+        """For each pair of `batch` the shares (P, M) that its context's votes give each of the columns.
+
+        Items of the context get none. A row sums to 1, or to 0 where no item of the context has a vote.
+        """
+        counts = batch.positions + 1
+        pair = np.repeat(np.arange(len(counts)), counts)
+        place = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
+        items = batch.items[batch.rows[pair], place]
+        ages = (counts[pair] - place).astype(np.float32)
+        histories = sparse.csr_array(
+            (ages**-self._age, (pair, items)), shape=(len(counts), self._n_items), dtype=np.float32
+        )
+        folds = self.fold[batch.users[batch.rows] % len(self.fold)]
+        votes = np.empty((len(counts), len(self._columns)), dtype=np.float32)
+        for fold, votes_for in enumerate(self._votes_for):
+            own = np.flatnonzero(folds == fold)
+            votes[own] = (histories[own] @ votes_for).toarray()
+        column = np.searchsorted(self._columns, items)
+        known = self._columns[np.minimum(column, len(self._columns) - 1)] == items
+        votes[pair[known], column[known]] = 0
+        votes /= np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return votes

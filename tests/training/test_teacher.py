@@ -1,0 +1,81 @@
+import numpy as np
+
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters
+from learn_features.training.teacher import FOLDS, ItemCFTeacher
+from learn_features.training.windows import pairs, window_batches
+
+PARAMETERS = ItemCFParameters(
+    window=2, distance=1.0, backward=0.5, shrink=0.0, source=0.0, target=0.0, age=1.0
+)
+
+
+def batches_of(sequences):
+    settings = {"max_length": 50, "pairs_per_step": 100, "steps": None, "rng": np.random.default_rng(0)}
+    return window_batches(sequences, pairs(sequences), **settings)
+
+
+def slow_votes(others, context, columns):
+    """By the definition, pair by pair."""
+    votes = dict.fromkeys(columns, 0.0)
+    for age, item in enumerate(reversed(context), start=1):
+        for own in others:
+            for i, first in enumerate(own):
+                for lag in (1, 2):
+                    if i + lag < len(own) and own[i + lag] != first:
+                        second = own[i + lag]
+                        if first == item:
+                            votes[second] += 1 / lag / age
+                        if second == item:
+                            votes[first] += 0.5 / lag / age
+    for item in context:
+        votes[item] = 0.0
+    total = sum(votes.values())
+    return [votes[column] / total if total else 0.0 for column in columns]
+
+
+def test_votes_are_those_of_the_other_folds_users(make_sequences):
+    rng = np.random.default_rng(1)
+    lists = [[*map(int, rng.integers(0, 12, size=rng.integers(2, 7)))] for _ in range(4 * FOLDS)]
+    sequences = make_sequences(lists)
+    columns = np.unique(sequences.items).astype(np.int64)
+    folds = np.random.default_rng(5).permutation(len(lists)) % FOLDS
+    teacher = ItemCFTeacher(sequences, 12, PARAMETERS, columns, rng=np.random.default_rng(5))
+    checked = 0
+    for batch in batches_of(sequences):
+        votes = teacher.votes(batch)
+        for pair, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
+            user = batch.users[row]
+            others = [own for other, own in enumerate(lists) if folds[other] != folds[user]]
+            context = batch.items[row, : position + 1].tolist()
+            np.testing.assert_allclose(votes[pair], slow_votes(others, context, columns), atol=1e-6)
+            checked += 1
+    assert checked > 30
+
+
+def test_who_shares_items_with_nobody_is_not_taught(make_sequences):
+    sequences = make_sequences([[2 * user, 2 * user + 1] for user in range(2 * FOLDS)])
+    columns = np.unique(sequences.items).astype(np.int64)
+    teacher = ItemCFTeacher(sequences, len(columns), PARAMETERS, columns, rng=np.random.default_rng(0))
+    for batch in batches_of(sequences):
+        assert not teacher.votes(
+            batch
+        ).any()  # with the user's own pair counted, its target would have it all
+
+
+def test_sequences_read_backwards_belong_to_the_same_users(make_sequences):
+    sequences = make_sequences([[0, 1, 2], [1, 2], [0, 2], [3, 0], [2, 3]])
+    columns = np.unique(sequences.items).astype(np.int64)
+    teacher = ItemCFTeacher(sequences, 4, PARAMETERS, columns, rng=np.random.default_rng(0))
+    both = sequences.both_ways()
+    assert both.items[len(sequences.items) :].tolist() == [2, 1, 0, 2, 1, 2, 0, 0, 3, 3, 2]
+    mirrored = both.times_us[len(sequences.items) :]
+    np.testing.assert_array_equal(mirrored[:3], [-2_000_000, -1_000_000, 0])
+    for batch in batches_of(both):
+        alone = batch.positions == 0  # one entry says nothing of direction
+        votes = teacher.votes(batch)
+        users = batch.users[batch.rows] % len(sequences)
+        for pair in np.flatnonzero(alone):
+            others = [i for i in range(5) if teacher.fold[i] != teacher.fold[users[pair]]]
+            lists = [sequences.items[slice(*sequences.offsets[i : i + 2])].tolist() for i in others]
+            context = [int(batch.items[batch.rows[pair], 0])]
+            np.testing.assert_allclose(votes[pair], slow_votes(lists, context, columns), atol=1e-6)
