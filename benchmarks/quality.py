@@ -20,10 +20,10 @@ if not __package__:  # run as a script
 
 import numpy as np
 import polars as pl
-from benchmarks.machine import emit
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import emit
 from learn_features.config import load
 from learn_features.content.embed import load_content
 from learn_features.contracts import columns as c
@@ -286,25 +286,41 @@ def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
     out.print(f"{rows[-1]['seconds']:.0f} s in all; intervals: 95 %, bootstrap over cases and seeds")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """What benchmarks on real data have in common."""
     parser.add_argument("--items", required=True, metavar="FILE", help="items table (parquet, csv or jsonl)")
     parser.add_argument("--interactions", required=True, metavar="FILE", help="interactions table")
     parser.add_argument("--split", choices=["leave_one_out", "global_time"], default="leave_one_out")
     parser.add_argument(
-        "--min-interactions", type=int, default=5, help="of a user; fewer: left out (%(default)s)"
+        "--min-interactions",
+        type=int,
+        default=5,
+        metavar="N",
+        help="leave out users with fewer (%(default)s)",
     )
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--preset", default="small")
-    parser.add_argument("--epochs", type=int, help="instead of the preset's")
-    parser.add_argument("--paper", action="store_true", help="the paper's own recipe as a row, at CPU size")
-    parser.add_argument("--baselines", type=lambda text: text.split(","), default=list(BASELINES),
-                        help="comma-separated (all)")  # fmt: skip
-    parser.add_argument("--budget-seconds", type=float, help="for tuning each baseline, instead of its own")
-    parser.add_argument("--state", help="folder of the content store (the settings' state)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="(%(default)s)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
+    parser.add_argument("--state", metavar="FOLDER", help="of the content store (default: the settings')")
     parser.add_argument("--json", action="store_true", help="one object on stdout and nothing else")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_data_arguments(parser)
+    parser.add_argument("--preset", default="small", help="of towers and recipe (%(default)s)")
+    parser.add_argument("--paper", action="store_true", help="add the paper's own recipe, at a CPU's size")
+    parser.add_argument(
+        "--baselines",
+        type=lambda text: text.split(","),
+        default=list(BASELINES),
+        metavar="A,B,…",
+        help=f"(all: {', '.join(BASELINES)})",
+    )
+    parser.add_argument(
+        "--budget-seconds", type=float, metavar="S", help="for tuning each baseline, instead of its own"
+    )
     return parser
 
 
