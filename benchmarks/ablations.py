@@ -49,6 +49,8 @@ def variants(world: World) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
 
 def main(arguments: list[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
+    if asked.quick:
+        asked.seeds, asked.epochs = 1, 1
     world = open_world(asked)
     ids = np.eye(world.n_items, dtype=np.float16)
     methods: dict[str, Method] = {}

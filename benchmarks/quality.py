@@ -32,13 +32,15 @@ from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Split, split
 from learn_features.data.tables import Dataset, read_dataset
 from learn_features.evaluation import cold
-from learn_features.evaluation.baselines import BASELINES, TunedBaseline, tuned
+from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import Scorer, evaluate
 from learn_features.evaluation.timed_prior import TimedParameters, timed, tune_timed
+from learn_features.simulation.world import simulate
 from learn_features.towers.config import TowerConfig, tower_preset
 from learn_features.towers.scoring import scorer
+from learn_features.training.curves import Epoch
 from learn_features.training.fit import Fitted, Tuning, fit
 from learn_features.training.recipe import Recipe, recipe_preset
 from learn_features.training.trained import Trained
@@ -78,7 +80,9 @@ class World:
 
     def fit(self, parts: Split, seed: int, tuning: Tuning | None, **more: Any) -> Fitted:
         started = time.monotonic()
-        fitted = fit(parts, self.content, self.towers, self.recipe, seed=seed, tuning=tuning, **more)
+        fitted = fit(
+            parts, self.content, self.towers, self.recipe, seed=seed, tuning=tuning, on_epoch=_print, **more
+        )
         log.print(f"  seed {seed}: {time.monotonic() - started:.0f} s, {len(fitted.epochs)} epochs")
         return fitted
 
@@ -94,6 +98,8 @@ class World:
 
 def main(arguments: list[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
+    if asked.quick:
+        asked.seeds, asked.epochs, asked.budget_seconds, asked.baselines = 1, 2, 2.0, list(QUICK)
     started = time.monotonic()
     world = open_world(asked)
     seeds = range(asked.seeds)
@@ -127,7 +133,9 @@ def open_world(asked: argparse.Namespace) -> World:
     config = load()
     if asked.state:
         config = config.model_copy(update={"state": str(Path(asked.state).resolve())})
-    dataset = read(asked.items, asked.interactions)
+    if bool(asked.items) != bool(asked.interactions) or not (asked.items or asked.quick):
+        sys.exit("quality: name both --items FILE and --interactions FILE (--quick does without)")
+    dataset = read(asked.items, asked.interactions) if asked.items else simulated()
     users = dataset.interactions.group_by(c.USER_ID).len().filter(pl.col("len") >= asked.min_interactions)
     dataset = replace(
         dataset, interactions=dataset.interactions.join(users.select(c.USER_ID), on=c.USER_ID, how="semi")
@@ -153,6 +161,12 @@ def read(items: str, interactions: str) -> Dataset:
         for name, file in (("items", items), ("interactions", interactions)):
             path = Path(file).resolve()
             (Path(folder) / f"{name}{path.suffix}").symlink_to(path)
+        return read_dataset(folder)
+
+
+def simulated() -> Dataset:
+    with tempfile.TemporaryDirectory() as folder:
+        simulate(seed=0, items=120, users=80).write(folder)
         return read_dataset(folder)
 
 
@@ -254,6 +268,12 @@ def lifts(ours: str, methods: dict[str, Method]) -> dict[str, Interval]:
     return claims
 
 
+def _print(epoch: Epoch) -> None:
+    recall = epoch.validation.get(METRICS[0])
+    judged = f", validation Recall@10 {recall:.4f}" if recall is not None else ""
+    log.print(f"  {epoch.phase} {epoch.epoch}: loss {epoch.loss:.3f}, {epoch.seconds:.0f} s{judged}")
+
+
 def row(name: str, method: Method) -> dict[str, Any]:
     resample = Bootstrap(len(method.answers[0]))
     values: dict[str, Any] = {"method": name, "sees_clock": method.sees_clock, "runs": len(method.answers)}
@@ -288,8 +308,9 @@ def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """What benchmarks on real data have in common."""
-    parser.add_argument("--items", required=True, metavar="FILE", help="items table (parquet, csv or jsonl)")
-    parser.add_argument("--interactions", required=True, metavar="FILE", help="interactions table")
+    parser.add_argument("--items", metavar="FILE", help="items table (parquet, csv or jsonl)")
+    parser.add_argument("--interactions", metavar="FILE", help="interactions table")
+    parser.add_argument("--quick", action="store_true", help="small; simulated if no data is named")
     parser.add_argument("--split", choices=["leave_one_out", "global_time"], default="leave_one_out")
     parser.add_argument(
         "--min-interactions",
