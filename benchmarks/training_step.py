@@ -9,7 +9,6 @@ counts; then the two take turns, and medians are reported. Without data, lengths
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -167,11 +166,19 @@ def added_memory(which: str, quick: bool) -> int:
     bench = Bench(simulated(300 if quick else 8_442, n_items), n_items)
     step: Callable[[WindowBatch], float] = bench.ours if which == "ours" else bench.plain
     batches = bench.batches()[: 2 if quick else 6]
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = memory_kib("VmRSS")
     for batch in batches:
         step(batch)
         bench.optimizer.step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident
+    return (memory_kib("VmHWM") - before) * 1024
+
+
+def memory_kib(which: str) -> int:
+    """A line of /proc/self/status. `getrusage` will not do: a child begins with its parent's peak."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{which}:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {which}: peak memory is measured on Linux only")
 
 
 def main(arguments: list[str] | None = None) -> None:
