@@ -22,6 +22,8 @@ class CutBatch:
 
     history: NDArray[np.int64]
     """(B, H)"""
+    history_lengths: NDArray[np.int64]
+    """(B,)"""
     history_gaps: NDArray[np.float32]
     """(B, H), seconds since the entry before in the sample"""
     history_positions: NDArray[np.int64]
@@ -30,6 +32,8 @@ class CutBatch:
     """(B, Nh)"""
     targets: NDArray[np.int64]
     """(B, T)"""
+    target_lengths: NDArray[np.int64]
+    """(B,)"""
     target_positions: NDArray[np.int64]
     """(B, Nt)"""
     target_real: NDArray[np.bool_]
@@ -77,9 +81,11 @@ def cut_batches(
         history_place += starts[part][:, None]
         yield CutBatch(
             np.where(in_history, sequences.items[history_place], 0).astype(np.int64),
+            in_history.sum(1),
             _gaps(sequences.times_us, history_place, in_history),
             *_second_stage(in_history.sum(1), recipe.history_positions, recipe, rng),
             np.where(in_targets, sequences.items[cuts[part][:, None] + target_place], 0).astype(np.int64),
+            in_targets.sum(1),
             *_second_stage(in_targets.sum(1), recipe.target_positions, recipe, rng),
         )
 

@@ -1,14 +1,17 @@
 """The paper's objective: dense all action over a cut of each user's sequence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
 from learn_features.training import cuts, losses
 from learn_features.training.content_table import ContentTable
 from learn_features.training.cuts import CutBatch
+from learn_features.training.length_groups import length_groups
 from learn_features.training.ranks import Ranks
 from learn_features.training.recipe import Recipe
 from learn_features.training.trained import Trained
@@ -47,16 +50,39 @@ class DenseAllAction:
     def encode(self, model: Trained, batch: CutBatch) -> tuple[Tensor, Tensor, Tensor]:
         """User vectors (B, Nh, D), item vectors (B, Nt, D), scale ()."""
         content, towers = self._content, model.towers
-        history, places, targets, target_places = (
-            content.to_device(part)
-            for part in (batch.history, batch.history_positions, batch.targets, batch.target_positions)
+
+        def users(rows: NDArray[np.int64], longest: int) -> Tensor:
+            items = batch.history[rows, :longest]
+            gaps = content.to_device(batch.history_gaps[rows, :longest]) if towers.config.time_gaps else None
+            return towers.user.positions(
+                content.rows(items), residuals=model.residual(content.to_device(items)), gaps=gaps
+            )
+
+        def targets(rows: NDArray[np.int64], longest: int) -> Tensor:
+            items = batch.targets[rows, :longest]
+            return towers.item.targets(content.rows(items), model.residual(content.to_device(items)))
+
+        return (
+            self._at(batch.history_positions, batch.history_lengths, users),
+            self._at(batch.target_positions, batch.target_lengths, targets),
+            towers.scale,
         )
-        gaps = content.to_device(batch.history_gaps) if towers.config.time_gaps else None
-        users = towers.user.positions(
-            content.rows(batch.history), residuals=model.residual(history), gaps=gaps
-        )
-        items = towers.item.targets(content.rows(batch.targets), model.residual(targets))
-        return _at(users, places), _at(items, target_places), towers.scale
+
+    def _at(
+        self,
+        places: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        encode: Callable[[NDArray[np.int64], int], Tensor],
+    ) -> Tensor:
+        """At `places` (B, N) what `encode` makes of rows, cut to their longest, (B, N, D)."""
+        groups = list(length_groups(lengths, self._content.device))
+        parts = []
+        for rows, longest in groups:
+            vectors = encode(rows, longest)
+            own = self._content.to_device(places[rows])
+            parts.append(vectors.gather(1, own.unsqueeze(-1).expand(-1, -1, vectors.shape[-1])))
+        back = np.argsort(np.concatenate([rows for rows, _ in groups]))
+        return torch.cat(parts)[self._content.to_device(back)]
 
     def contrast(self, vectors: tuple[Tensor, ...], parts: Sequence[CutBatch]) -> Tensor:
         users, items, scale = vectors
@@ -79,8 +105,3 @@ class DenseAllAction:
             first=self._ranks.rank * len(users),
             log_frequency=None if log_frequency is None else log_frequency[everybodys.clamp_min(0)],
         )
-
-
-def _at(vectors: Tensor, places: Tensor) -> Tensor:
-    """(B, L, D) at places (B, N) to (B, N, D)."""
-    return vectors.gather(1, places.unsqueeze(-1).expand(-1, -1, vectors.shape[-1]))

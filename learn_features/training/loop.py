@@ -95,6 +95,27 @@ class Counters:
         return counters
 
 
+class _Reading:
+    """A scalar on its way to the CPU, for which only whoever asks for it waits.
+
+    A plain `float` of it on a GPU would wait for all that was queued since, the next step with it.
+    """
+
+    def __init__(self, scalar: Tensor) -> None:
+        self._copied: torch.cuda.Event | None = None
+        self._scalar = scalar
+        if scalar.is_cuda:
+            self._scalar = torch.empty_like(scalar, device="cpu", pin_memory=True)
+            self._scalar.copy_(scalar, non_blocking=True)
+            self._copied = torch.cuda.Event()
+            self._copied.record(torch.cuda.current_stream(scalar.device))
+
+    def value(self) -> float:
+        if self._copied is not None:
+            self._copied.synchronize()
+        return float(self._scalar)
+
+
 class Fit:
     """Trains `model` in place through one phase."""
 
@@ -117,7 +138,7 @@ class Fit:
         self._averages = Averages(model, recipe.ema) if recipe.ema else None
         self._step = Step(model, objective, recipe, ranks, seed=seed, phase=phase.number)
         self._best: dict[str, Tensor] = {}
-        self._pending: tuple[Tensor, float] | None = None
+        self._pending: tuple[_Reading, float] | None = None
         self.counters = Counters()
 
     def run(
@@ -171,9 +192,9 @@ class Fit:
         """Read the loss of the last step, which is left to run while the next one is prepared."""
         if self._pending is None:
             return
-        tensor, rate = self._pending
+        reading, rate = self._pending
         self._pending = None
-        loss, counters = float(tensor), self.counters
+        loss, counters = reading.value(), self.counters
         if not math.isfinite(loss):
             raise ConfigError(
                 f"training: the loss is {loss} at step {counters.step} ({self.phase.name}"
@@ -203,7 +224,7 @@ class Fit:
         self._model.train()
         order = seeds.generator(self._seed, self.phase.number, "batches", number)
         for batch in itertools.islice(self._objective.batches(order), counters.in_epoch, None):
-            self._update(batch)
+            self.update(batch)
             counters.seconds = time.perf_counter() - started
             if checkpoint is not None:
                 checkpoint(False)
@@ -232,12 +253,13 @@ class Fit:
         )  # fmt: skip
         return epoch
 
-    def _update(self, batch: Any) -> None:
+    def update(self, batch: Any) -> None:
+        """One optimiser step on `batch`."""
         counters = self.counters
         rate = self._schedule.at(counters.step)
         set_rate(self._optimizer, rate)
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._step(batch, counters.step)
+        loss = _Reading(self._step(batch, counters.step))
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip_norm)
         self._optimizer.step()
         if self._averages is not None:

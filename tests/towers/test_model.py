@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from learn_features.towers.blocks import Norm
 from learn_features.towers.user_tower import RecencySum
 
 VARIANTS = ("sequence", "single", "content", "projection")
@@ -139,3 +140,19 @@ def test_towers_export_with_dynamic_batch_and_length(make_towers, variant):
     item = torch.export.export(towers.item, (torch.randn(3, 12),), dynamic_shapes=({0: batch},)).module()
     content = torch.randn(7, 12)
     torch.testing.assert_close(item(content), towers.item(content))
+
+
+def test_a_norm_under_autocast_stays_in_bf16_and_near_float32():
+    norm = Norm(32)
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.normal_()
+    x = (5 + 3 * torch.randn(4, 7, 32)).bfloat16()
+    expected = torch.nn.functional.layer_norm(x.float(), (32,), norm.weight, norm.bias)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = norm(x)
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(low.float(), expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(norm(x.float()), expected)
+    low.sum().backward()
+    assert norm.weight.grad.dtype == torch.float32
