@@ -2,54 +2,53 @@
 
 import statistics
 import time
+from itertools import islice
 
 import numpy as np
 import torch
 
-from learn_features.data.sequences import Sequences
-from learn_features.towers.config import TowerConfig, tower_preset
-from learn_features.towers.model import Towers
-from learn_features.training.content_table import ContentTable
+from benchmarks import generated_log
+from benchmarks.contender import OURS, Contender
+from learn_features.towers.config import TowerConfig
 from learn_features.training.cuts import CutBatch
-from learn_features.training.dense_all_action import DenseAllAction
-from learn_features.training.optimiser import optimiser, set_rate
-from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import recipe_preset
-from learn_features.training.step import Step
-from learn_features.training.trained import Trained
 
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """bf16 FLOP/s without sparsity, by a part of the device's name; others are measured."""
-ITEMS, CONTENT, STEPS, WARM = 100_000, 384, 30, 5
+ITEMS, USER_LENGTH = 100_000, 400
+"""A history of 80 and targets of 40 fit into so many entries wherever the cut falls, but for few users."""
+WARM, ROUNDS, STEPS = 5, 5, 10
 
 
 def gpu_mfu() -> dict[str, float]:
-    """Median share of the peak over steps, and what it was computed from."""
-    ranks: Ranks = alone()
+    """Median share of the peak over rounds of steps, batches drawn meanwhile, and what it comes from."""
     rng = np.random.default_rng(0)
-    recipe = recipe_preset("paper", max_steps=10**9)
-    config = tower_preset("paper", content_dimension=CONTENT, max_length=recipe.history_length)
-    log = _sequences(recipe.users_per_step * (STEPS + WARM), rng)
-    table = ContentTable(rng.normal(size=(ITEMS, CONTENT)).astype(np.float16), ranks.device)
-    model = Trained(Towers(config), np.arange(ITEMS), ITEMS).to(ranks.device).train()
-    task = DenseAllAction(log, table, recipe, ranks)
-    optimizer = optimiser(model, recipe)
-    set_rate(optimizer, 1e-4)
-    step = Step(model, task, recipe, ranks, seed=0, phase=0)
+    per_step = recipe_preset("paper").users_per_step
+    users = per_step * (WARM + ROUNDS * STEPS)
+    data = generated_log.log_of(np.full(users, USER_LENGTH), ITEMS, rng)
+    side = Contender("paper", OURS, data, ITEMS)
+    batches = side.batches()
+    for batch in islice(batches, WARM):
+        side.update(batch)
     rates, seconds = [], []
-    for number, batch in enumerate(task.batches(rng)):
-        torch.cuda.synchronize()
+    for _ in range(ROUNDS):
+        side.wait()
         started = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        step(batch, number)
-        optimizer.step()
-        torch.cuda.synchronize()
+        work = 0.0
+        for batch in islice(batches, STEPS):
+            side.update(batch)
+            work += flops(side.model.towers.config, batch)
+        side.wait()
         taken = time.perf_counter() - started
-        if number >= WARM:
-            seconds.append(taken)
-            rates.append(flops(config, batch) / taken)
+        rates.append(work / taken)
+        seconds.append(taken / STEPS)
     peak = _peak()
-    return {"mfu": statistics.median(rates) / peak, "step_s": statistics.median(seconds), "peak_flops": peak}
+    return {
+        "mfu": statistics.median(rates) / peak,
+        "step_seconds": statistics.median(seconds),
+        "model_flops_per_second": statistics.median(rates),
+        "peak_flops_per_second": peak,
+    }
 
 
 def flops(config: TowerConfig, batch: CutBatch) -> float:
@@ -57,24 +56,10 @@ def flops(config: TowerConfig, batch: CutBatch) -> float:
     width, total = config.width, 0.0
     per_layer = 2 * (4 * width**2 + 2 * width * config.feedforward)
     per_entry = config.layers * per_layer + 2 * width * (config.content_dimension + config.dimension)
-    for lengths in (_lengths(batch.history), _lengths(batch.targets)):
+    for lengths in (batch.history_lengths, batch.target_lengths):
         attention = config.layers * 2 * 2 * width * (lengths * (lengths + 1) / 2).sum()  # QKᵀ and AV, causal
         total += per_entry * lengths.sum() + attention
     return 3 * float(total)
-
-
-def _lengths(items: np.ndarray) -> np.ndarray:
-    """All sequences here are longer than what is sampled of them: every entry is real."""
-    return np.full(len(items), items.shape[1])
-
-
-def _sequences(users: int, rng: np.random.Generator) -> Sequences:
-    """History 80 and target 40 fit into 400 entries wherever the cut falls, but for few."""
-    length = 400
-    items = rng.integers(0, ITEMS, size=users * length).astype(np.int32)
-    offsets = np.arange(0, len(items) + 1, length)
-    times = np.tile(np.arange(length) * 1_000_000, users)
-    return Sequences([str(user) for user in range(users)], offsets, items, times)
 
 
 def _peak() -> float:
@@ -83,9 +68,15 @@ def _peak() -> float:
         if part in name:
             return peak
     a = torch.randn(8192, 8192, dtype=torch.bfloat16, device="cuda")
+    _multiplied(a, 5)
+    return 20 * 2 * 8192**3 / _multiplied(a, 20)
+
+
+def _multiplied(a: torch.Tensor, times: int) -> float:
+    """Seconds of so many products."""
     torch.cuda.synchronize()
     started = time.perf_counter()
-    for _ in range(20):
+    for _ in range(times):
         a @ a
     torch.cuda.synchronize()
-    return 20 * 2 * 8192**3 / (time.perf_counter() - started)
+    return time.perf_counter() - started
