@@ -1,12 +1,18 @@
 """What only a CUDA device shows; `pytest -m gpu`."""
 
+import numpy as np
 import pytest
 import torch
 
+from learn_features.towers.model import Towers
 from learn_features.training import content_table
+from learn_features.training.content_table import ContentTable
 from learn_features.training.fit import fit
+from learn_features.training.loop import Fit, Phase
+from learn_features.training.objectives import objective
 from learn_features.training.ranks import alone
-from tests.training.world import RESUMED, WITH_RESIDUALS, checkpointed, content_of, make_split
+from learn_features.training.trained import Trained
+from tests.training.world import ITEMS, RESUMED, WITH_RESIDUALS, checkpointed, content_of, make_split
 
 pytestmark = pytest.mark.gpu
 
@@ -48,3 +54,22 @@ def test_a_stopped_training_goes_on(tmp_path):
     resumed = checkpointed(tmp_path)
     assert [e.loss for e in resumed.epochs] == pytest.approx([e.loss for e in whole.epochs], rel=1e-2)
     assert torch.isfinite(resumed.towers.user.alignment.adaptor.weight).all()
+
+
+@pytest.mark.parametrize("loss", ["softmax", "dense_all_action"])
+def test_a_step_is_queued_without_waiting_for_the_gpu(loss):
+    recipe, ranks = RESUMED.model_copy(update={"loss": loss}), alone()
+    model = Trained(Towers(WITH_RESIDUALS), np.arange(ITEMS), ITEMS, row_dropout=0.3).to(ranks.device)
+    table = ContentTable(content_of(), ranks.device)
+    task = objective(make_split(True).train, table, recipe, WITH_RESIDUALS.max_length, ranks)
+    run = Fit(model, task, recipe, Phase("steps", 0, 1, 1, 1e-3), seed=0, ranks=ranks)
+    first, *others = task.batches(np.random.default_rng(0))
+    run.update(first)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in others:
+            run.update(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    run.settle()
+    assert np.isfinite(run.counters.loss_sum)
