@@ -49,7 +49,9 @@ class Size:
 
     users: int = 8_442
     items: int = generated_log.ITEMS
-    growth_users: int = 1_000
+    growth_users: int = 2_000
+    growth_items: int = 1_000
+    """Few enough for nearly all to be trained at 1 ×, else the softmax would grow with the log."""
     steps: int = 6
     repeats: int = 5
     growth_repeats: int = 3
@@ -59,8 +61,8 @@ class Size:
 
 
 QUICK = Size(
-    users=200, items=200, growth_users=20, steps=2, repeats=1, growth_repeats=1, peaks=(SMALL,),
-    recipe={"pairs_per_step": 100, "users_per_step": 30},
+    users=200, items=200, growth_users=30, growth_items=20, steps=2, repeats=1, growth_repeats=1,
+    peaks=(SMALL,), recipe={"pairs_per_step": 100, "users_per_step": 30},
 )  # fmt: skip
 
 
@@ -104,8 +106,8 @@ def growth(size: Size) -> tuple[list[dict[str, Any]], float]:
     sides, logs = [], []
     for users in (size.growth_users, TIMES * size.growth_users):
         rng = np.random.default_rng(users)
-        logs.append(generated_log.log_of(generated_log.lengths(users, rng), size.items, rng))
-        sides.append(Contender(SMALL, OURS, logs[-1], size.items, **size.recipe))
+        logs.append(generated_log.log_of(generated_log.lengths(users, rng), size.growth_items, rng))
+        sides.append(Contender(SMALL, OURS, logs[-1], size.growth_items, **size.recipe))
     one, many = sides
     per_interaction = len(logs[0].items) * TIMES / len(logs[1].items)  # the draws are not exactly 1 : 16
     totals: list[tuple[float, float]] = []
@@ -122,6 +124,7 @@ def growth(size: Size) -> tuple[list[dict[str, Any]], float]:
             "method": f"epoch at {times} ×",
             "interactions": len(data.items),
             "users": len(data),
+            "trained_items": len(side.model.items),
             "epoch_seconds": statistics.median(total[place] for total in totals) * times / TIMES,
             "setup_seconds": side.setup_seconds,
         }
