@@ -1,7 +1,7 @@
 """One implementation of a preset's training, ready to step, and whether two of them do the same."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,22 @@ class Contender:
     """One preset on one log, by one implementation, ready to step."""
 
     def __init__(
-        self, preset: str, method: str, data: Sequences, items: int, *, calm: bool = False, **recipe: int
+        self,
+        preset: str,
+        method: str,
+        data: Sequences,
+        items: int,
+        changes: Mapping[str, int] | None = None,
+        *,
+        calm: bool = False,
     ) -> None:
-        """On a catalogue of `items`, without cap on steps or candidates. `calm`: no dropout of any kind."""
+        """On a catalogue of `items`, without cap on steps or candidates; `changes`: of the preset's recipe.
+        `calm`: no dropout of any kind."""
         started = time.perf_counter()
         still = {"dropout": 0.0, "content_dropout": 0.0} if calm else {}
         config = tower_preset(preset, content_dimension=CONTENT, max_length=MAX_LENGTH, **still)
         self.recipe = recipe_preset(
-            preset, max_steps=NO_CAP, max_candidates=NO_CAP, **recipe,
+            preset, max_steps=NO_CAP, max_candidates=NO_CAP, **(changes or {}),
             **({"residual_dropout": 0.0} if calm else {}),
         )  # fmt: skip
         ranks = alone()

@@ -68,10 +68,10 @@ QUICK = Size(
 
 def compare(preset: str, data: Sequences, items: int, size: Size) -> tuple[list[dict[str, Any]], float]:
     """Rows of both implementations, taking turns, and how many times faster ours is."""
-    calm = [Contender(preset, method, data, items, calm=True, **size.recipe) for method in (OURS, PLAIN)]
-    check_same(*calm, list(itertools.islice(calm[0].batches(), 2)))
+    ours, plain = (Contender(preset, m, data, items, size.recipe, calm=True) for m in (OURS, PLAIN))
+    check_same(ours, plain, list(itertools.islice(ours.batches(), 2)))
     log.print(f"{preset}: same loss, same gradients")
-    sides = {method: Contender(preset, method, data, items, **size.recipe) for method in (OURS, PLAIN)}
+    sides = {method: Contender(preset, method, data, items, size.recipe) for method in (OURS, PLAIN)}
     started = time.perf_counter()
     epoch = list(sides[OURS].batches())
     drawing = (time.perf_counter() - started) / len(epoch)
@@ -107,7 +107,7 @@ def growth(size: Size) -> tuple[list[dict[str, Any]], float]:
     for users in (size.growth_users, TIMES * size.growth_users):
         rng = np.random.default_rng(users)
         logs.append(generated_log.log_of(generated_log.lengths(users, rng), size.growth_items, rng))
-        sides.append(Contender(SMALL, OURS, logs[-1], size.growth_items, **size.recipe))
+        sides.append(Contender(SMALL, OURS, logs[-1], size.growth_items, size.recipe))
     one, many = sides
     per_interaction = len(logs[0].items) * TIMES / len(logs[1].items)  # the draws are not exactly 1 : 16
     totals: list[tuple[float, float]] = []
@@ -155,7 +155,7 @@ def peaks(presets: Sequence[str], asked: argparse.Namespace) -> dict[tuple[str, 
 
 def peak(preset: str, method: str, data: Sequences, items: int, size: Size) -> int:
     """Peak bytes that steps add to model, data and optimiser."""
-    side = Contender(preset, method, data, items, **size.recipe)
+    side = Contender(preset, method, data, items, size.recipe)
     batches = list(itertools.islice(side.batches(), size.steps))
     side.update(side.task.part(batches[0], 0, 8))  # moments of the optimiser, libraries' own buffers
     with PeakMemory() as memory:
@@ -171,7 +171,8 @@ def main(arguments: list[str] | None = None) -> None:
     size = QUICK if asked.quick else Size()
     data, items = read(asked, size)
     if asked.peak:
-        print(peak(*asked.peak, data, items, size))
+        preset, method = asked.peak
+        print(peak(preset, method, data, items, size))
         return
     rows, speedups = [], {}
     for preset in (SMALL, PAPER):

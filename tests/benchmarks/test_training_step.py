@@ -23,7 +23,7 @@ def pair(preset: str) -> tuple[Contender, Contender, list]:
     """Both implementations on one log with users of all lengths, and batches of it."""
     rng = np.random.default_rng(0)
     data = generated_log.log_of(generated_log.lengths(120, rng), 150, rng)
-    ours, plain = (Contender(preset, method, data, 150, calm=True, **SIZE) for method in (OURS, PLAIN))
+    ours, plain = (Contender(preset, method, data, 150, SIZE, calm=True) for method in (OURS, PLAIN))
     return ours, plain, list(itertools.islice(ours.batches(), 2))
 
 
