@@ -2,9 +2,9 @@
 
 The towers see trained items at their best: with content that they were fitted to, and mostly a residual. A
 truly new item has neither, scores lower with everybody, and would hardly be shown. So while the number of
-epochs is found, some items are held out as if they were new, and how far new items have to move towards
-the mean user vector is measured: just as far as gives them the share of places among the first 10 that
-is theirs of what users took.
+epochs is found, some items are held out as if they were new, and how far items without a residual should
+move towards the mean user vector is measured: as far as makes the ranking of all validation cases best,
+whether they ask for a new item or not. Items that nobody ever took move along, and hold the move back.
 
 The move costs nothing at serving: it goes into the bias of the projection, and out of the residuals of
 trained items, which stay where they were.
@@ -23,7 +23,8 @@ from learn_features.towers.scoring import item_vectors, user_vectors
 from learn_features.training.trained import Trained
 
 PLACES = 10
-MOVES = np.linspace(0, 2, 81)
+"""The criterion is NDCG at so many."""
+MOVES = np.linspace(0, 1, 41)
 """Candidates, in units of the mean length of a trained item's projection."""
 
 
@@ -35,29 +36,40 @@ def draw_new(parts: Split, share: float, rng: np.random.Generator) -> NDArray[np
 
 @torch.inference_mode()
 def find_move(model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int64]) -> float:
-    """How far `new` items have to move, in units of MOVES; 0 where they have their share without.
+    """How far items without a residual should move, in units of MOVES; the least of equals.
 
-    `content` (n items, C); `model` was trained without anything of `new` items.
+    Judged by each case's first target. `content` (n items, C); `model` was trained without anything of
+    `new` items, which count as such.
     """
-    users = _user_vectors(model, content, cases)
-    scores = users @ item_vectors(model.towers, content, model.by_item()).T
-    rows = np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets))
-    scores[torch.from_numpy(rows), torch.from_numpy(cases.history_items.astype(np.int64))] = -torch.inf
-    of_new = torch.from_numpy(new).to(scores.device)
-    seen_new = torch.isinf(scores[:, of_new])
-    scores[:, of_new] = -torch.inf
-    places = min(PLACES, scores.shape[1] - len(new), len(new))
-    best_others = scores.topk(places, dim=1).values
-    direction, length = _direction(users), _length(model, content)
-    projected = _projected(model, content, new)
-    wanted = float(np.isin(cases.target_items, new).mean())
+    users = _user_vectors(model, content, cases).cpu()
+    rows = torch.arange(len(cases))
+    targets = torch.from_numpy(cases.target_items[cases.target_offsets[:-1]].astype(np.int64))
+    moving = np.union1d(np.setdiff1d(np.arange(len(content)), model.items), new)
+    column = torch.full((len(content),), -1)
+    column[torch.from_numpy(moving)] = torch.arange(len(moving))
+
+    scores = users @ item_vectors(model.towers, content, model.by_item()).cpu().T
+    seen_rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets)))
+    seen_items = torch.from_numpy(cases.history_items.astype(np.int64))
+    own = scores[rows, targets]
+    scores[seen_rows, seen_items] = -torch.inf
+    scores[rows, targets] = own
+    scores[:, torch.from_numpy(moving)] = -torch.inf
+    seen = torch.zeros(len(cases), len(moving), dtype=torch.bool)
+    seen[seen_rows[column[seen_items] >= 0], column[seen_items][column[seen_items] >= 0]] = True
+    is_moving = column[targets] >= 0
+    seen[rows[is_moving], column[targets][is_moving]] = False
+
+    direction, length = _direction(users), _length(model, content).cpu()
+    projected = _projected(model, content, moving).cpu()
+    values = []
     for move in MOVES:
         moved = F.normalize(projected + move * length * direction, dim=-1)
-        best_new = (users @ moved.T).masked_fill(seen_new, -torch.inf).topk(places, dim=1).values
-        first = torch.cat((best_others, best_new), dim=1).topk(places, dim=1).indices
-        if float((first >= places).float().mean()) >= wanted:
-            return float(move)
-    return float(MOVES[-1])
+        of_moved = (users @ moved.T).masked_fill(seen, -torch.inf)
+        wanted = torch.where(is_moving, of_moved[rows, column[targets].clamp_min(0)], own)
+        above = (scores >= wanted[:, None]).sum(1) + (of_moved >= wanted[:, None]).sum(1)
+        values.append(float(torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0).sum()))
+    return float(MOVES[int(np.argmax(values))])
 
 
 @torch.no_grad()
