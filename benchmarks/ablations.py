@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import emit
-from benchmarks.quality import METRICS, Method, World, add_data_arguments, log, open_world, row
+from benchmarks.quality import METRICS, Method, row
+from benchmarks.world import World, add_data_arguments, log, open_world
 from learn_features.evaluation.baselines.mean_content import MeanContentParameters, mean_content
 from learn_features.evaluation.bootstrap import Bootstrap
 from learn_features.towers.config import tower_preset

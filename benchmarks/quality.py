@@ -9,7 +9,6 @@ it found, and answer the same test cases. Cold items: a tenth of the items leave
 
 import argparse
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,36 +18,24 @@ if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import emit
-from learn_features.config import load
-from learn_features.content.embed import load_content
-from learn_features.contracts import columns as c
-from learn_features.data.cases import Cases
-from learn_features.data.item_index import ItemIndex
-from learn_features.data.splits import Split, split
-from learn_features.data.tables import Dataset, read_dataset
+from benchmarks.world import World, add_data_arguments, log, open_world
 from learn_features.evaluation import cold
 from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
 from learn_features.evaluation.evaluated import Evaluated
-from learn_features.evaluation.harness import Scorer, evaluate
 from learn_features.evaluation.timed_prior import TimedParameters, timed, tune_timed
-from learn_features.simulation.world import simulate
-from learn_features.towers.config import TowerConfig, tower_preset
+from learn_features.towers.config import tower_preset
 from learn_features.towers.scoring import scorer
-from learn_features.training.curves import Epoch
-from learn_features.training.fit import Fitted, Tuning, fit
-from learn_features.training.recipe import Recipe, recipe_preset
+from learn_features.training.fit import Tuning
+from learn_features.training.recipe import recipe_preset
 from learn_features.training.trained import Trained
 
 METRICS = ("recall_at_10", "ndcg_at_10")
 CONTENT, RECENT = "content", "recent_popularity"
-
-log = Console(stderr=True)
 
 
 @dataclass
@@ -63,37 +50,6 @@ class Method:
     def values(self, metric: str) -> np.ndarray:
         """(runs, cases)"""
         return np.stack([answer.per_case(metric) for answer in self.answers])
-
-
-@dataclass(frozen=True)
-class World:
-    """The data of a run, and what all methods share."""
-
-    parts: Split
-    content: np.ndarray
-    towers: TowerConfig
-    recipe: Recipe
-
-    @property
-    def n_items(self) -> int:
-        return len(self.content)
-
-    def fit(self, parts: Split, seed: int, tuning: Tuning | None, **more: Any) -> Fitted:
-        started = time.monotonic()
-        fitted = fit(
-            parts, self.content, self.towers, self.recipe, seed=seed, tuning=tuning, on_epoch=_print, **more
-        )
-        log.print(f"  seed {seed}: {time.monotonic() - started:.0f} s, {len(fitted.epochs)} epochs")
-        return fitted
-
-    def scorer(self, fitted: Fitted, *, text_only: bool = False) -> Scorer:
-        known = None
-        if fitted.residuals is not None and not text_only:
-            known = fitted.residuals.lookup([str(row) for row in range(self.n_items)])
-        return scorer(fitted.towers, self.content, self.towers.max_length, known)
-
-    def ask(self, score: Scorer, cases: Cases | None = None, **more: Any) -> Evaluated:
-        return evaluate({"": score}, cases if cases is not None else self.parts.test, **more)[""]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -115,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     ours, tuning = train_towers(world, seeds, methods)
     if asked.paper:
         add_paper(world, methods)
-    cold_rows, cold_claims = ask_cold(world, seeds, tuning, fitted_baselines, methods[ours].seconds)
+    cold_rows, cold_claims = ask_cold(world, seeds, tuning, fitted_baselines)
     skipped = {name: method.not_run for name, method in fitted_baselines.items() if method.scorer is None}
     rows = [row(name, method) for name, method in methods.items()] + cold_rows
     claims = {**lifts(ours, methods), **cold_claims}
@@ -127,47 +83,6 @@ def main(arguments: list[str] | None = None) -> None:
         asked.json,
         lambda: show(rows, claims),
     )
-
-
-def open_world(asked: argparse.Namespace) -> World:
-    config = load()
-    if asked.state:
-        config = config.model_copy(update={"state": str(Path(asked.state).resolve())})
-    if bool(asked.items) != bool(asked.interactions) or not (asked.items or asked.quick):
-        sys.exit("quality: name both --items FILE and --interactions FILE (--quick does without)")
-    dataset = read(asked.items, asked.interactions) if asked.items else simulated()
-    users = dataset.interactions.group_by(c.USER_ID).len().filter(pl.col("len") >= asked.min_interactions)
-    dataset = replace(
-        dataset, interactions=dataset.interactions.join(users.select(c.USER_ID), on=c.USER_ID, how="semi")
-    )
-    index = ItemIndex(dataset.items[c.ITEM_ID])
-    parts = split(dataset, index, config.history, asked.split)
-    content = load_content(config, dataset.items)
-    log.print(
-        f"{len(parts.everything):,} users with at least {asked.min_interactions} interactions, "
-        f"{len(index):,} items, {len(parts.everything.items):,} interactions; {parts.kind}, "
-        f"{len(parts.test):,} test cases; seen items are not ranked"
-    )
-    changes = {"epochs": asked.epochs} if asked.epochs else {}
-    towers = tower_preset(
-        asked.preset, content_dimension=content.shape[1], max_length=config.history.max_length
-    )
-    return World(parts, content, towers, recipe_preset(asked.preset, **changes))
-
-
-def read(items: str, interactions: str) -> Dataset:
-    """Two files anywhere, as the data set that a folder would hold."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, file in (("items", items), ("interactions", interactions)):
-            path = Path(file).resolve()
-            (Path(folder) / f"{name}{path.suffix}").symlink_to(path)
-        return read_dataset(folder)
-
-
-def simulated() -> Dataset:
-    with tempfile.TemporaryDirectory() as folder:
-        simulate(seed=0, items=120, users=80).write(folder)
-        return read_dataset(folder)
 
 
 def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> tuple[str, Tuning]:
@@ -223,16 +138,18 @@ def add_paper(world: World, methods: dict[str, Method]) -> None:
 
 
 def ask_cold(
-    world: World, seeds: range, tuning: Tuning, fitted: dict[str, TunedBaseline], seconds: float
+    world: World, seeds: range, tuning: Tuning, fitted: dict[str, TunedBaseline]
 ) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
     """Rows and claims for test cases that ask for a held-out item."""
     held_out = cold.held_out_items(world.parts, world.n_items)
     parts = cold.without(world.parts, held_out)
     cases = world.parts.test.targeting(held_out)
     log.print(f"cold items: {held_out.sum():,} held out, {len(cases):,} test cases ask for one")
-    whole, among = Method(False, seconds), Method(False, seconds)
+    whole, among = Method(False, 0.0), Method(False, 0.0)
     for seed in seeds:
+        started = time.monotonic()
         score = world.scorer(world.fit(parts, seed, tuning))
+        whole.seconds += time.monotonic() - started
         whole.answers.append(world.ask(score, cases))
         among.answers.append(world.ask(score, cases, candidates=held_out))
     rows = [row("cold: towers", whole), row("cold, among cold: towers", among)]
@@ -268,12 +185,6 @@ def lifts(ours: str, methods: dict[str, Method]) -> dict[str, Interval]:
     return claims
 
 
-def _print(epoch: Epoch) -> None:
-    recall = epoch.validation.get(METRICS[0])
-    judged = f", validation Recall@10 {recall:.4f}" if recall is not None else ""
-    log.print(f"  {epoch.phase} {epoch.epoch}: loss {epoch.loss:.3f}, {epoch.seconds:.0f} s{judged}")
-
-
 def row(name: str, method: Method) -> dict[str, Any]:
     resample = Bootstrap(len(method.answers[0]))
     values: dict[str, Any] = {"method": name, "sees_clock": method.sees_clock, "runs": len(method.answers)}
@@ -304,25 +215,6 @@ def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
     for name, interval in claims.items():
         out.print(f"{name:24} {interval.value:.3f}  ({interval.low:.3f}–{interval.high:.3f})")
     out.print(f"{rows[-1]['seconds']:.0f} s in all; intervals: 95 %, bootstrap over cases and seeds")
-
-
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """What benchmarks on real data have in common."""
-    parser.add_argument("--items", metavar="FILE", help="items table (parquet, csv or jsonl)")
-    parser.add_argument("--interactions", metavar="FILE", help="interactions table")
-    parser.add_argument("--quick", action="store_true", help="small; simulated if no data is named")
-    parser.add_argument("--split", choices=["leave_one_out", "global_time"], default="leave_one_out")
-    parser.add_argument(
-        "--min-interactions",
-        type=int,
-        default=5,
-        metavar="N",
-        help="leave out users with fewer (%(default)s)",
-    )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="(%(default)s)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
-    parser.add_argument("--state", metavar="FOLDER", help="of the content store (default: the settings')")
-    parser.add_argument("--json", action="store_true", help="one object on stdout and nothing else")
 
 
 def _parser() -> argparse.ArgumentParser:

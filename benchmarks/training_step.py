@@ -203,7 +203,7 @@ def read(asked: argparse.Namespace, size: Size) -> tuple[Sequences, int]:
         rng = np.random.default_rng(0)
         drawn = generated_log.lengths(size.users, rng)
         return generated_log.log_of(drawn, size.items, rng), size.items
-    from benchmarks.quality import read as read_files
+    from benchmarks.world import read as read_files
     from learn_features.contracts import columns as c
     from learn_features.data.item_index import ItemIndex
     from learn_features.data.sequences import sequences
