@@ -7,9 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_HIDDEN = -1e4
-"""Score of what takes no part: finite, so that a teacher's weight of 0 on it stays 0."""
-
 
 def full_softmax(
     users: Tensor,
@@ -29,18 +26,18 @@ def full_softmax(
     votes: a teacher's distribution, which gets `votes_share` of the positive's weight.
     """
     with full_precision(users):
-        logits = scale * users.float() @ items.float().T
+        users, items = scale * users.float(), items.float()
+        logits = users @ items.T
         if seen is not None:
             hidden = torch.zeros(len(users), len(items) + 1, dtype=torch.bool, device=users.device)
             hidden.scatter_(1, seen, True).scatter_(1, positives[:, None], False)
-            logits = logits.masked_fill(hidden[:, :-1], _HIDDEN)
-        if votes is None or not votes_share:
-            return F.cross_entropy(logits, positives)
-        log_probability = F.log_softmax(logits, dim=1)
-        right = log_probability.gather(1, positives[:, None]).squeeze(1)
-        share = votes_share * votes.sum(dim=1)
-        taught = (log_probability * votes).sum(dim=1)
-        return -((1 - share) * right + votes_share * taught).mean()
+            logits = logits.masked_fill(hidden[:, :-1], -torch.inf)
+        wanted = items[positives]
+        if votes is not None and votes_share:
+            # the mean score under votes is the score of their mean item: no table of logs is needed
+            taught = votes_share * votes
+            wanted = (1 - taught.sum(dim=1, keepdim=True)) * wanted + taught @ items
+        return (torch.logsumexp(logits, dim=1) - (users * wanted).sum(dim=1)).mean()
 
 
 def sampled_softmax(

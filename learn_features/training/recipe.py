@@ -32,10 +32,10 @@ class Recipe(BaseModel):
     """Optimiser steps of `epochs` epochs at most: on large data an epoch is a random part of it."""
     learning_rate: float = Field(default=3e-3, gt=0)
     final_learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     residual_rate: float = Field(default=4.0, gt=0)
     """Learning rate of the item residuals, as a multiple of the others'."""
-    residual_decay: float = Field(default=0.01, ge=0)
+    residual_decay: float = Field(default=0.5, ge=0)
     """Weight decay of the item residuals."""
     residual_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of residuals that a step does without, so that content has to carry as well."""
