@@ -32,7 +32,7 @@ class Recipe(BaseModel):
     """Optimiser steps of `epochs` epochs at most: on large data an epoch is a random part of it."""
     learning_rate: float = Field(default=3e-3, gt=0)
     final_learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
+    weight_decay: float = Field(default=0.3, ge=0)
     residual_rate: float = Field(default=4.0, gt=0)
     """Learning rate of the item residuals, as a multiple of the others'."""
     residual_decay: float = Field(default=0.5, ge=0)
