@@ -80,6 +80,10 @@ class PaddedDenseAllAction(DenseAllAction):
         mine = torch.eye(len(ids), dtype=torch.bool, device=ids.device)
         equal = (ids[:, :, None, None] == ids) & real[:, :, None, None]
         negative = real & ~mine[:, :, None] & ~equal.any(1)
+        if self._recipe.spare_history:
+            entries = torch.arange(history.shape[1], device=ids.device)
+            entered = entries < content.to_device(batch.history_lengths)[:, None]
+            negative &= ~((history[:, :, None, None] == ids) & entered[:, :, None, None]).any(1)
         with torch.autocast(users.device.type, enabled=False):
             scores = towers.scale * torch.einsum("ihd,zkd->ihzk", users.float(), items.float())
             positive = torch.einsum("ihik->ihk", scores)

@@ -72,6 +72,9 @@ class Recipe(BaseModel):
     second_stage: Draw = "recency"
     alpha: float = Field(default=10.0, gt=1)
     beta: float = Field(default=10_000.0, gt=1)
+    spare_history: bool = False
+    """dense_all_action: items of a user's own history are no negatives of the user either, as a ranking
+    leaves them out."""
     logq: bool = False
     """dense_all_action: take the log of an item's frequency off its scores, as popular items are
     negatives more often."""
