@@ -86,6 +86,8 @@ class PaddedDenseAllAction(DenseAllAction):
             negative &= ~((history[:, :, None, None] == ids) & entered[:, :, None, None]).any(1)
         with torch.autocast(users.device.type, enabled=False):
             scores = towers.scale * torch.einsum("ihd,zkd->ihzk", users.float(), items.float())
+            if self._log_frequency is not None:
+                scores = scores - self._log_frequency[ids]
             positive = torch.einsum("ihik->ihk", scores)
             others = scores.masked_fill(~negative[:, None], -torch.inf).flatten(2).logsumexp(-1)
             loss = torch.logaddexp(positive, others.unsqueeze(-1)) - positive

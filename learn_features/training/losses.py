@@ -113,4 +113,3 @@ def dense_all_action(
 def full_precision(tensor: Tensor) -> torch.autocast:
     """No autocast on the device of `tensor`."""
     return torch.autocast(tensor.device.type, enabled=False)
-

@@ -11,7 +11,9 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
-def dense(users, items, ids, user_real, item_real, scale, *, mine=slice(None), seen=None, packed=True, **more):
+def dense(
+    users, items, ids, user_real, item_real, scale, *, mine=slice(None), seen=None, packed=True, **more
+):
     """`dense_all_action` of users `mine` in padded form: (B, Nh, D), (Z, Nt, D), `ids` (Z, Nt) and masks.
 
     `seen` (B, H): what else is left out of each user's negatives. Not `packed`: targets with their padding.
