@@ -4,8 +4,8 @@
 
 Variants of the preset `paper-small` (dense all action, no residuals) on the same split and seeds: item tower
 (a), (b), (c) and no towers at all; how positions are sampled; text or item ids; what the preset has beyond
-the paper. The first seed finds each variant's number of epochs on validation; all seeds are then fitted on train
-and validation, and answer the test cases. Differences are paired: same cases, resampled together.
+the paper. The first seed finds each variant's number of epochs on validation; all seeds are then fitted on
+train and validation, and answer the test cases. Differences are paired: same cases, resampled together.
 """
 
 import argparse

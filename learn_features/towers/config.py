@@ -99,8 +99,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "feedforward": 256,
     },
 }
-"""`small`: two CPU cores, minutes. `paper`: BERT-base size, item tower (a). `paper-small`: the paper's form on
-a CPU and for short histories, where item tower (b) is better (docs/experiments.md)."""
+"""`small`: two CPU cores, minutes. `paper`: BERT-base size, item tower (a). `paper-small`: the paper's form
+on a CPU, for short histories, where item tower (b) is better (docs/experiments.md)."""
 
 
 def tower_preset(name: str, *, content_dimension: int, **changes: Any) -> TowerConfig:

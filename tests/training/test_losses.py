@@ -25,11 +25,14 @@ def dense(
     if packed:
         columns, kept = (item_real.flatten().cumsum(0) - 1).view_as(ids), item_real.flatten()
     left_out = torch.where(item_real, ids, -1)[mine]
+    if seen is not None:
+        left_out = torch.cat((left_out, seen), 1)
+    items, ids, real = items.flatten(0, 1)[kept], ids.flatten()[kept], item_real.flatten()[kept]
+    more = {name: value.flatten()[kept] for name, value in more.items()}
+    positives, own = columns[mine].clamp_min(0), item_real[mine]
     return dense_all_action(
-        users[mine][own_real], owners, items.flatten(0, 1)[kept], ids.flatten()[kept], item_real.flatten()[kept],
-        columns[mine].clamp_min(0), item_real[mine], left_out if seen is None else torch.cat((left_out, seen), 1),
-        scale, **{name: value.flatten()[kept] for name, value in more.items()},
-    )  # fmt: skip
+        users[mine][own_real], owners, items, ids, real, positives, own, left_out, scale, **more
+    )
 
 
 def slow_dense_all_action(users, items, ids, user_real, item_real, scale, frequency=None, seen=None):
