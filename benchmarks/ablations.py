@@ -77,6 +77,7 @@ def comparisons(base: str) -> dict[str, tuple[str, str]]:
         "a_over_b": (A, B),
         "b_over_c": (B, C),
         "c_over_no_alignment": (C, NONE_TUNED),
+        "c_over_plain_mean": (C, NONE),
         "alignment_lift": (base, NONE_TUNED),
         "alignment_over_plain_mean": (base, NONE),
         "text_over_ids": (base, IDS),
