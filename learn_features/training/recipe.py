@@ -96,6 +96,7 @@ class Recipe(BaseModel):
 _PAPER: dict[str, Any] = {
     "loss": "dense_all_action",
     "ema": 0.0,
+    "weight_decay": 0.01,
     # beyond the paper's formula; docs/experiments.md says what each is worth
     "start": "content",
     "spare_history": True,
