@@ -2,14 +2,16 @@
 
     .venv/bin/python benchmarks/ablations.py --items ITEMS --interactions INTERACTIONS --json
 
-Variants of the preset `paper-small` (dense all action, no residuals), same data, seeds and epochs: item tower
-(a), (b), (c) and no towers at all; recency or random at the second stage of sampling; text or item ids.
+Variants of the preset `paper-small` (dense all action, no residuals) on the same split and seeds: item tower
+(a), (b), (c) and no towers at all; how positions are sampled; text or item ids; what the preset has beyond
+the paper. The first seed finds each variant's number of epochs on validation; all seeds are then fitted on
+train and validation, and answer the test cases. Differences are paired: same cases, resampled together.
 """
 
 import argparse
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +25,66 @@ from rich.table import Table
 from benchmarks.machine import emit
 from benchmarks.quality import METRICS, Method, row
 from benchmarks.world import World, add_data_arguments, log, open_world
+from learn_features.evaluation.baselines import tuned
 from learn_features.evaluation.baselines.mean_content import MeanContentParameters, mean_content
-from learn_features.evaluation.bootstrap import Bootstrap
+from learn_features.evaluation.bootstrap import Bootstrap, Interval
 from learn_features.towers.config import tower_preset
+from learn_features.training.fit import Tuning
 from learn_features.training.recipe import recipe_preset
 
 PRESET = "paper-small"
-FULL, NONE, IDS = "(a) item tower reads target sequences", "no alignment", "item ids instead of text"
-"""Names of rows; the first is the paper's recipe."""
+A, B, C = "(a) target sequences read causally", "(b) each target by itself", "(c) content as item vector"
+NONE, NONE_TUNED = "no alignment: mean content", "no alignment: mean content, tuned"
+RANDOM_PAIRS, RECENT_ENTRIES = "random at stage two", "recency at stage one too"
+ONE_RECENT, ONE_RANDOM = "one pair a user, recency", "one pair a user, random"
+IDS, FORMULA = "item ids instead of text", "the paper's formula alone"
 
 
-def variants(world: World) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """Row → changes of towers and of recipe."""
+@dataclass(frozen=True)
+class Variant:
+    """Changes of the preset's towers and of its recipe; `ids`: one-hot vectors stand for content."""
+
+    towers: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    ids: bool = False
+
+
+def variants(content_dimension: int, base: str) -> dict[str, Variant]:
+    """Row → variant. All that is not about the item tower has the item tower of row `base`."""
+    items = {
+        A: {"item_variant": "sequence"},
+        B: {"item_variant": "single"},
+        C: {"item_variant": "content", "dimension": content_dimension},
+    }
+    one = {"history_positions": 1, "target_positions": 1}
+    recipes = {
+        RANDOM_PAIRS: {"second_stage": "random"},
+        RECENT_ENTRIES: {"first_stage": "recency"},
+        ONE_RECENT: one,
+        ONE_RANDOM: {**one, "second_stage": "random"},
+        FORMULA: {"logq": False, "spare_history": False, "start": "random"},
+    }
     return {
-        FULL: ({}, {}),
-        "(b) each target by itself": ({"item_variant": "single"}, {}),
-        "(c) content vectors as item vectors": (
-            {"item_variant": "content", "dimension": world.content.shape[1]},
-            {},
-        ),
-        "random at both stages": ({}, {"first_stage": "random", "second_stage": "random"}),
-        "recency at both stages": ({}, {"first_stage": "recency", "second_stage": "recency"}),
-        IDS: ({}, {}),
+        **{name: Variant(towers) for name, towers in items.items()},
+        IDS: Variant(items[base], {"start": "random"}, ids=True),
+        **{name: Variant(items[base], recipe) for name, recipe in recipes.items()},
+    }
+
+
+def comparisons(base: str) -> dict[str, tuple[str, str]]:
+    """Claim → the two rows of which it is the ratio of Recall@10."""
+    return {
+        "a_over_b": (A, B),
+        "b_over_c": (B, C),
+        "c_over_no_alignment": (C, NONE_TUNED),
+        "c_over_plain_mean": (C, NONE),
+        "alignment_lift": (base, NONE_TUNED),
+        "alignment_over_plain_mean": (base, NONE),
+        "text_over_ids": (base, IDS),
+        "recency_over_random": (base, RANDOM_PAIRS),
+        "random_over_recency_at_stage_one": (base, RECENT_ENTRIES),
+        "recency_over_random_of_one_pair": (ONE_RECENT, ONE_RANDOM),
+        "preset_over_formula_alone": (base, FORMULA),
     }
 
 
@@ -53,54 +93,98 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.quick:
         asked.seeds, asked.epochs = 1, 1
     world = open_world(asked)
-    ids = np.eye(world.n_items, dtype=np.float16)
+    base = {"sequence": A, "single": B}[world.towers.item_variant]
     methods: dict[str, Method] = {}
-    for name, (towers, recipe) in variants(world).items():
-        log.print(name)
-        content = ids if name == IDS else world.content
-        varied = replace(
-            world,
-            content=content,
-            towers=tower_preset(
-                PRESET,
-                content_dimension=content.shape[1],
-                max_length=world.towers.max_length,
-                **towers,
-            ),
-            recipe=recipe_preset(PRESET, epochs=world.recipe.epochs, patience=world.recipe.epochs, **recipe),
-        )
-        started = time.monotonic()
-        answers = [
-            varied.ask(varied.scorer(varied.fit(world.parts, seed, None))) for seed in range(asked.seeds)
-        ]
-        methods[name] = Method(False, time.monotonic() - started, answers)
+
+    def note(name: str, method: Method) -> None:
+        methods[name] = method
+        means = (f"{metric} {method.values(metric).mean():.4f}" for metric in METRICS)
+        log.print(f"{name}: {', '.join(means)}; {method.seconds:.0f} s", soft_wrap=True)
+
     pooled = mean_content(world.content, MeanContentParameters(newest=None, age=0.0))
-    methods[NONE] = Method(False, 0.0, [world.ask(pooled)])
-    resample = Bootstrap(len(methods[FULL].answers[0]))
-    rows = []
-    for name, method in methods.items():
-        difference = resample.difference(methods[FULL].values(METRICS[0]), method.values(METRICS[0]))
-        rows.append({**row(name, method), "behind_full": [difference.value, difference.low, difference.high]})
+    note(NONE, Method(False, 0.0, [world.ask(pooled)]))
+    best = tuned(
+        world.parts, world.content, world.n_items, names=["content"],
+        budget_seconds=1.0 if asked.quick else None,
+    )["content"]  # fmt: skip
+    assert best.scorer is not None
+    note(NONE_TUNED, Method(False, best.seconds, [world.ask(best.scorer)], str(best.parameters)))
+    for name, variant in variants(world.content.shape[1], base).items():
+        if not asked.only or name in (base, *asked.only):
+            log.print(name)
+            note(name, _fitted(world, variant, range(asked.seeds)))
     claims = {
-        "alignment_lift": methods[FULL].values(METRICS[0]).mean() / methods[NONE].values(METRICS[0]).mean(),
-        "text_over_ids": methods[FULL].values(METRICS[0]).mean() / methods[IDS].values(METRICS[0]).mean(),
+        claim: [_compared(methods[ours], methods[theirs], metric) for metric in METRICS]
+        for claim, (ours, theirs) in comparisons(base).items()
+        if ours in methods and theirs in methods
     }
-    emit("ablations", rows, claims, asked.json, lambda: show(rows))
+    rows = [row(name, method) for name, method in methods.items()] + [
+        {"claim": claim, "better": ours, "worse": theirs}
+        | {
+            f"{metric}_difference": [difference.value, difference.low, difference.high]
+            for metric, (_ratio, difference) in zip(METRICS, claims[claim], strict=True)
+        }
+        for claim, (ours, theirs) in comparisons(base).items()
+        if claim in claims
+    ]
+    emit(
+        "ablations",
+        rows,
+        {claim: of_recall.value for claim, ((of_recall, _), _) in claims.items()},
+        asked.json,
+        lambda: show(rows),
+    )
+
+
+def _fitted(world: World, variant: Variant, seeds: range) -> Method:
+    content = np.eye(world.n_items, dtype=np.float16) if variant.ids else world.content
+    varied = replace(
+        world,
+        content=content,
+        towers=tower_preset(
+            PRESET,
+            content_dimension=content.shape[1],
+            max_length=world.towers.max_length,
+            **variant.towers,
+        ),
+        recipe=recipe_preset(PRESET, **{"epochs": world.recipe.epochs, **variant.recipe}),
+    )
+    method, found = Method(False, 0.0), None
+    started = time.monotonic()
+    for seed in seeds:
+        fitted = varied.fit(world.parts, seed, found)
+        found = found or Tuning(fitted.tuning.epochs)
+        method.answers.append(varied.ask(varied.scorer(fitted)))
+    method.seconds, method.note = time.monotonic() - started, str(found)
+    return method
+
+
+def _compared(ours: Method, theirs: Method, metric: str) -> tuple[Interval, Interval]:
+    """Ratio and difference."""
+    resample = Bootstrap(len(ours.answers[0]))
+    values = ours.values(metric), theirs.values(metric)
+    return resample.ratio(*values), resample.difference(*values)
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    table = Table("variant", "Recall@10", "", "NDCG@10", "(a) is better by", "runs", "seconds")
+    table = Table("variant", "Recall@10", "", "NDCG@10", "", "runs", "seconds")
+    differences = Table("claim", "ahead", "behind", *(f"{metric}, difference" for metric in METRICS))
     for line in rows:
-        table.add_row(
-            line["method"],
-            f"{line['recall_at_10']:.4f}",
-            "{:.4f}–{:.4f}".format(*line["recall_at_10_interval"]),
-            f"{line['ndcg_at_10']:.4f}",
-            "{:+.4f} ({:+.4f} to {:+.4f})".format(*line["behind_full"]),
-            str(line["runs"]),
-            f"{line['seconds']:.0f}",
-        )
-    Console().print(table)
+        if "claim" in line:
+            cells = [
+                "{:+.4f} ({:+.4f} to {:+.4f})".format(*line[f"{metric}_difference"]) for metric in METRICS
+            ]
+            differences.add_row(line["claim"], line["better"], line["worse"], *cells)
+            continue
+        cells = [
+            part
+            for metric in METRICS
+            for part in (f"{line[metric]:.4f}", "{:.4f}–{:.4f}".format(*line[f"{metric}_interval"]))
+        ]
+        table.add_row(line["method"], *cells, str(line["runs"]), f"{line['seconds']:.0f}")
+    out = Console()
+    out.print(table)
+    out.print(differences)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,6 +192,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_data_arguments(parser)
+    parser.add_argument(
+        "--only", action="append", metavar="VARIANT", help="a row to fit, and no others but the preset's"
+    )
     parser.set_defaults(preset=PRESET)
     return parser
 

@@ -80,8 +80,14 @@ class PaddedDenseAllAction(DenseAllAction):
         mine = torch.eye(len(ids), dtype=torch.bool, device=ids.device)
         equal = (ids[:, :, None, None] == ids) & real[:, :, None, None]
         negative = real & ~mine[:, :, None] & ~equal.any(1)
+        if self._recipe.spare_history:
+            entries = torch.arange(history.shape[1], device=ids.device)
+            entered = entries < content.to_device(batch.history_lengths)[:, None]
+            negative &= ~((history[:, :, None, None] == ids) & entered[:, :, None, None]).any(1)
         with torch.autocast(users.device.type, enabled=False):
             scores = towers.scale * torch.einsum("ihd,zkd->ihzk", users.float(), items.float())
+            if self._log_frequency is not None:
+                scores = scores - self._log_frequency[ids]
             positive = torch.einsum("ihik->ihk", scores)
             others = scores.masked_fill(~negative[:, None], -torch.inf).flatten(2).logsumexp(-1)
             loss = torch.logaddexp(positive, others.unsqueeze(-1)) - positive

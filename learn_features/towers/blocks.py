@@ -6,6 +6,13 @@ from torch.nn import functional as F
 
 from learn_features.towers.config import TowerConfig
 
+MIN_VARIANCE = 1e-6
+"""Axes of content with a smaller share of the largest variance are noise, and do not start the adaptor."""
+START_SHARE = 0.1
+"""Of their usual start, what transformer blocks add to content where training starts from it."""
+LAST_LINEAR = 3
+"""Place of the second linear map in a block's feed-forward."""
+
 
 class ContentInput(nn.Module):
     """Centres and scales content vectors by the training catalogue's statistics, then drops out.
@@ -94,6 +101,33 @@ class PreferenceAlignment(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = Norm(config.width)
         self.projection = nn.Linear(config.width, config.dimension)
+
+    @torch.no_grad()
+    def start_from(self, content: Tensor, *, back: bool = False) -> None:
+        """Let training begin near the geometry of `content` (n, C), which is as `forward` will get it.
+
+        The adaptor becomes the principal axes, each divided by the square root of its spread so that the
+        few largest do not drown the rest; the blocks add little; the projection takes the first D axes or,
+        `back`, leads from all of them back to content (D = C). From random weights the towers first lose
+        what cosines of content know, and small data do not teach it again.
+        """
+        variances, axes = torch.linalg.eigh(content.double().T @ content.double() / len(content))
+        variances, axes = variances.flip(0), axes.flip(1)
+        count = min(self.adaptor.out_features, int((variances > MIN_VARIANCE * variances[0]).sum()))
+        axes = axes[:, :count] * variances[:count] ** -0.25
+        unit = variances[:count].sqrt().sum().div(count).sqrt()  # root mean square of what comes out
+        self.adaptor.weight[:count] = (axes / unit).T.to(self.adaptor.weight)
+        self.adaptor.bias.zero_()
+        if back:
+            inverse = torch.linalg.pinv(self.adaptor.weight[:count].double())
+            self.projection.weight.zero_()[:, :count] = inverse.to(self.projection.weight)
+        else:
+            nn.init.eye_(self.projection.weight)
+        self.projection.bias.zero_()
+        for block in self.blocks:
+            for last in (block.out, block.feedforward[LAST_LINEAR]):
+                last.weight.mul_(START_SHARE)
+                last.bias.zero_()
 
     def forward(self, content: Tensor, beside: Tensor | None = None) -> Tensor:
         """(B, L, C) to (B, L, D): at each position, what the content up to it says.

@@ -90,9 +90,17 @@ _PAPER_LIKE: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"residuals": True},
     "paper": {**_PAPER_LIKE, "width": 768, "layers": 12, "heads": 12, "feedforward": 3072},
-    "paper-small": {**_PAPER_LIKE, "width": 128, "layers": 2, "heads": 4, "feedforward": 256},
+    "paper-small": {
+        **_PAPER_LIKE,
+        "item_variant": "single",
+        "width": 128,
+        "layers": 2,
+        "heads": 4,
+        "feedforward": 256,
+    },
 }
-"""`small`: two CPU cores, minutes. `paper`: BERT-base size. `paper-small`: the paper's form on a CPU."""
+"""`small`: two CPU cores, minutes. `paper`: BERT-base size, item tower (a). `paper-small`: the paper's form
+on a CPU, for short histories, where item tower (b) is better (docs/experiments.md)."""
 
 
 def tower_preset(name: str, *, content_dimension: int, **changes: Any) -> TowerConfig:

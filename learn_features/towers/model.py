@@ -37,3 +37,13 @@ class Towers(nn.Module):
     def fit_input(self, content: Tensor) -> None:
         """Centre and scale content vectors by those of the training catalogue, (n, C)."""
         self.user.input.fit(content)
+
+    def start_from_content(self, content: Tensor) -> None:
+        """Begin near the geometry of the training catalogue's content (n, C), after `fit_input`.
+
+        `PreferenceAlignment.start_from` says how.
+        """
+        scaled = (content.float() - self.user.input.mean) / self.user.input.scale
+        self.user.alignment.start_from(scaled, back=self.config.item_variant == "content")
+        if self.item.alignment is not None and self.item.alignment is not self.user.alignment:
+            self.item.alignment.start_from(scaled)

@@ -86,22 +86,40 @@ class DenseAllAction:
 
     def contrast(self, vectors: tuple[Tensor, ...], parts: Sequence[CutBatch]) -> Tensor:
         users, items, scale = vectors
-        ids = np.concatenate(
-            [
-                np.where(p.target_real, np.take_along_axis(p.targets, p.target_positions, 1), _PADDING)
-                for p in parts
-            ]
-        )
-        user_real = self._content.to_device(np.concatenate([p.history_real for p in parts]))
-        everybodys = self._ranks.gather(self._content.to_device(ids))
+        to_device = self._content.to_device
+        target_real = np.concatenate([p.target_real for p in parts])
+        ids = np.concatenate([np.take_along_axis(p.targets, p.target_positions, 1) for p in parts])
+        ids = np.where(target_real, ids, _PADDING)
+        rows = np.flatnonzero(np.concatenate([p.history_real for p in parts]))
+        first = self._ranks.rank * ids.size
+        positives = np.arange(ids.size).reshape(ids.shape) + first
+        everybodys = self._ranks.gather(to_device(ids)).flatten()
+        candidates = self._ranks.gather(items).flatten(0, 1)
+        if self._ranks.count == 1:  # of another rank's targets it is not known here which are real
+            columns = np.flatnonzero(target_real)
+            positives = np.cumsum(target_real).reshape(ids.shape) - 1
+            everybodys, candidates = everybodys[to_device(columns)], candidates[to_device(columns)]
+        left_out = [ids, *([self._histories(parts)] if self._recipe.spare_history else [])]
         log_frequency = self._log_frequency
         return losses.dense_all_action(
-            users,
-            self._ranks.gather(items),
+            users.flatten(0, 1)[to_device(rows)],
+            to_device(rows // users.shape[1]),
+            candidates,
             everybodys,
-            user_real,
             everybodys != _PADDING,
+            to_device(positives.clip(0)),
+            to_device(target_real),
+            to_device(np.concatenate(left_out, axis=1)),
             scale,
-            first=self._ranks.rank * len(users),
             log_frequency=None if log_frequency is None else log_frequency[everybodys.clamp_min(0)],
+        )
+
+    @staticmethod
+    def _histories(parts: Sequence[CutBatch]) -> NDArray[np.int64]:
+        """Items of the sampled histories, (B, H), _PADDING beyond their ends."""
+        return np.concatenate(
+            [
+                np.where(np.arange(p.history.shape[1]) < p.history_lengths[:, None], p.history, _PADDING)
+                for p in parts
+            ]
         )

@@ -191,7 +191,10 @@ def _start(
         if len(trained) > STATISTICS_ITEMS:
             draw = seeds.generator(seed, 0, "weights")
             trained = np.sort(draw.choice(trained, STATISTICS_ITEMS, replace=False))
-        towers.fit_input(table[table.to_device(trained)])
+        catalogue = table[table.to_device(trained)]
+        towers.fit_input(catalogue)
+        if recipe.start == "content":
+            towers.start_from_content(catalogue)
     elif parent.residuals is not None:
         model.set_residuals(parent.residuals.lookup([item_ids[row] for row in seen]))
     return model

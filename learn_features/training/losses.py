@@ -73,52 +73,40 @@ def sampled_softmax(
 
 def dense_all_action(
     users: Tensor,
+    owners: Tensor,
     items: Tensor,
     item_ids: Tensor,
-    user_real: Tensor,
     item_real: Tensor,
+    positives: Tensor,
+    positive_real: Tensor,
+    left_out: Tensor,
     scale: Tensor,
     *,
-    first: int = 0,
     log_frequency: Tensor | None = None,
 ) -> Tensor:
     """Every history position of a user against every target of the same user (PAPER: Training).
 
-    `users` (B, Nh, D), `user_real` (B, Nh) bool; `items` (Z, Nt, D), `item_ids` and `item_real` (Z, Nt):
-    the targets of Z ≥ B users, those of the B from row `first` on. Negatives are the other users'
-    targets; one that equals a target of the same user does not count. `log_frequency` (Z, Nt): log of how
-    often an item is a target, taken off its scores, as in-batch negatives are drawn by popularity (logQ
-    correction, Yi et al. 2019, "Sampling-bias-corrected neural modeling"). The mean is over all real
-    (position, target) pairs, 0 if there are none.
+    Of the positions of B users, `users` (P, D) and whose they are, `owners` (P,) int64 in 0 … B − 1. Of the
+    targets of these and maybe of further users, `items` (Q, D), `item_ids` (Q,) and `item_real` (Q,) bool.
+    `positives` (B, Nt) int64 are the columns of each user's targets, `positive_real` (B, Nt) which there
+    are. Negatives are all targets but those whose id is among the user's `left_out` (B, M): the user's own
+    targets at least. `log_frequency` (Q,): log of how often an item is a target, taken off its scores, as
+    in-batch negatives are drawn by popularity (logQ correction, Yi et al. 2019,
+    "Sampling-bias-corrected neural modeling"). The mean is over all real pairs, 0 if there are none.
     """
-    batch, history, _ = users.shape
-    everybody, targets, _ = items.shape
-    own = torch.arange(batch, device=users.device)
+    # positions and targets come without padding: most users of a real log have few of either
+    negatives = ~(left_out[:, :, None] == item_ids).any(dim=1) & item_real
     with full_precision(users):
-        scores = scale * users.float().flatten(0, 1) @ items.float().flatten(0, 1).T
+        scores = scale * users.float() @ items.float().T
         if log_frequency is not None:
-            scores = scores - log_frequency.flatten()
-        scores = scores.view(batch, history, everybody, targets)
-        positive = scores[own, :, first + own, :]
-        negatives = _negatives(item_ids, item_real, first, batch)
-        negative_log_sum = torch.logsumexp(
-            scores.masked_fill(~negatives[:, None], -math.inf).flatten(2), dim=-1
-        )
-        losses = F.softplus(negative_log_sum.unsqueeze(-1) - positive)
-    pairs = user_real.unsqueeze(-1) & item_real[first : first + batch].unsqueeze(1)
+            scores = scores - log_frequency
+        positive = scores.gather(1, positives[owners])
+        negative = torch.logsumexp(scores.masked_fill(~negatives[owners], -math.inf), dim=1)
+        losses = F.softplus(negative[:, None] - positive)
+    pairs = positive_real[owners]
     return torch.where(pairs, losses, 0.0).sum() / pairs.sum().clamp_min(1)
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
     """No autocast on the device of `tensor`."""
     return torch.autocast(tensor.device.type, enabled=False)
-
-
-def _negatives(item_ids: Tensor, item_real: Tensor, first: int, batch: int) -> Tensor:
-    """(B, Z, Nt) bool: may target (z, k) be a negative of user i, who is row `first` + i?"""
-    mine = slice(first, first + batch)
-    equal = item_ids[mine, :, None, None] == item_ids[None, None, :, :]
-    clash = (equal & item_real[mine, :, None, None]).any(dim=1)
-    rows = torch.arange(len(item_ids), device=item_ids.device)
-    other = rows[None, :] != rows[mine, None]
-    return other.unsqueeze(-1) & item_real.unsqueeze(0) & ~clash

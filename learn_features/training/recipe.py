@@ -16,6 +16,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     loss: Literal["softmax", "dense_all_action"] = "softmax"
+    start: Literal["random", "content"] = "random"
+    """Weights of fresh towers; content: their transformers begin near the geometry of the content vectors."""
     epochs: int = Field(default=16, ge=1)
     final: Literal["continue", "refit", "none"] = "refit"
     """How the validation interactions get in once the best epoch is known:
@@ -72,6 +74,9 @@ class Recipe(BaseModel):
     second_stage: Draw = "recency"
     alpha: float = Field(default=10.0, gt=1)
     beta: float = Field(default=10_000.0, gt=1)
+    spare_history: bool = False
+    """dense_all_action: items of a user's own history are no negatives of the user either, as a ranking
+    leaves them out."""
     logq: bool = False
     """dense_all_action: take the log of an item's frequency off its scores, as popular items are
     negatives more often."""
@@ -88,17 +93,32 @@ class Recipe(BaseModel):
         return self
 
 
-_PAPER: dict[str, Any] = {"loss": "dense_all_action", "final": "continue", "ema": 0.0}
+_PAPER: dict[str, Any] = {
+    "loss": "dense_all_action",
+    "ema": 0.0,
+    "weight_decay": 0.01,
+    # beyond the paper's formula; docs/experiments.md says what each is worth
+    "start": "content",
+    "spare_history": True,
+    "logq": True,
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {},
-    "paper": {**_PAPER, "learning_rate": 1e-4, "final_learning_rate": 2e-5, "max_steps": 200_000},
+    "paper": {
+        **_PAPER,
+        "learning_rate": 1e-4,
+        "final": "continue",
+        "final_learning_rate": 2e-5,
+        "max_steps": 200_000,
+    },
     "paper-small": {
         **_PAPER,
         "learning_rate": 1e-3,
         "final_learning_rate": 5e-4,
         "epochs": 20,
-        "patience": 8,
+        "max_steps": 2_000,
+        "patience": 5,
     },
 }
 

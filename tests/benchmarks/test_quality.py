@@ -29,9 +29,30 @@ def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
     assert all(row["recall_at_10_interval"][0] <= row["recall_at_10"] for row in rivals)
 
 
-def test_ablations_have_a_row_for_every_variant(capsys, tmp_path):
+def test_ablations_have_a_row_for_every_variant_and_claims_are_what_rows_say(capsys, tmp_path):
     ablations.main(["--quick", "--json", "--state", str(tmp_path)])
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    rows = {row["method"]: row for row in result["rows"] if "method" in row}
+    compared = [row for row in result["rows"] if "claim" in row]
+    base = compared[-1]["better"]
+    assert rows.keys() == {ablations.NONE, ablations.NONE_TUNED, *ablations.variants(384, base)}
+    assert result["claims"].keys() == set(ablations.comparisons(base)) == {row["claim"] for row in compared}
+    for row in compared:
+        ours, theirs = rows[row["better"]], rows[row["worse"]]
+        ratio = result["claims"][row["claim"]]
+        assert ratio == pytest.approx(ours["recall_at_10"] / theirs["recall_at_10"])
+        for metric in ("recall_at_10", "ndcg_at_10"):
+            value, low, high = row[f"{metric}_difference"]
+            assert low <= value <= high
+            assert value == pytest.approx(ours[metric] - theirs[metric])
+    # what is done already can be read while the rest runs
+    assert all(f"{name}: recall_at_10" in printed.err for name in rows)
+
+
+def test_ablations_can_be_asked_for_some_variants_only(capsys, tmp_path):
+    ablations.main(["--quick", "--json", "--state", str(tmp_path), "--only", ablations.IDS])
     result = json.loads(capsys.readouterr().out)
-    names = [row["method"] for row in result["rows"]]
-    assert (len(names), names[0], names[-1]) == (7, ablations.FULL, ablations.NONE)
-    assert result["rows"][0]["behind_full"] == [0, 0, 0]
+    fitted = [row["method"] for row in result["rows"] if "method" in row]
+    assert fitted == [ablations.NONE, ablations.NONE_TUNED, ablations.B, ablations.IDS]
+    assert result["claims"].keys() == {"alignment_lift", "alignment_over_plain_mean", "text_over_ids"}

@@ -77,7 +77,7 @@ def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"preset": "paper-small"},
+        {"preset": "paper-small", "item_variant": "sequence"},
         {"preset": "paper-small", "item_variant": "single", "shared_weights": False, "positions": "learned"},
         {"preset": "small", "item_variant": "content", "dimension": CONTENT, "residuals": False},
     ],

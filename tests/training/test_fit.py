@@ -177,3 +177,15 @@ def test_averaged_weights_are_what_is_judged_and_kept():
     score = scorer(averaged.towers, content_of(), TOWERS.max_length)
     kept = evaluate({"kept": score}, make_split(True).validation)["kept"].means()
     assert kept["recall_at_10"] == pytest.approx(averaged.best.validation["recall_at_10"])
+
+
+def test_content_can_be_where_the_transformer_starts():
+    """With steps too small to see, the projection is still the one that takes the first axes."""
+    for start in ("random", "content"):
+        recipe = RECIPE.model_copy(
+            update={"start": start, "learning_rate": 1e-9, "epochs": 1, "final": "none"}
+        )
+        towers = fit(make_split(True), content_of(), TOWERS, recipe, seed=0).towers
+        first = torch.eye(TOWERS.dimension, TOWERS.width)
+        off = (towers.user.alignment.projection.weight.detach() - first).abs().max()
+        assert (off < 1e-5) == (start == "content")

@@ -11,7 +11,31 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
-def slow_dense_all_action(users, items, ids, user_real, item_real, scale, frequency=None):
+def dense(
+    users, items, ids, user_real, item_real, scale, *, mine=slice(None), seen=None, packed=True, **more
+):
+    """`dense_all_action` of users `mine` in padded form: (B, Nh, D), (Z, Nt, D), `ids` (Z, Nt) and masks.
+
+    `seen` (B, H): what else is left out of each user's negatives. Not `packed`: targets with their padding.
+    """
+    own_real = user_real[mine]
+    owners = own_real.nonzero()[:, 0]
+    columns = torch.arange(ids.numel()).view_as(ids)
+    kept = torch.ones(ids.numel(), dtype=torch.bool)
+    if packed:
+        columns, kept = (item_real.flatten().cumsum(0) - 1).view_as(ids), item_real.flatten()
+    left_out = torch.where(item_real, ids, -1)[mine]
+    if seen is not None:
+        left_out = torch.cat((left_out, seen), 1)
+    items, ids, real = items.flatten(0, 1)[kept], ids.flatten()[kept], item_real.flatten()[kept]
+    more = {name: value.flatten()[kept] for name, value in more.items()}
+    positives, own = columns[mine].clamp_min(0), item_real[mine]
+    return dense_all_action(
+        users[mine][own_real], owners, items, ids, real, positives, own, left_out, scale, **more
+    )
+
+
+def slow_dense_all_action(users, items, ids, user_real, item_real, scale, frequency=None, seen=None):
     """The formula, one term after the other; with logQ, e^s / frequency stands for e^s."""
     total, pairs = 0.0, 0
 
@@ -20,6 +44,7 @@ def slow_dense_all_action(users, items, ids, user_real, item_real, scale, freque
 
     for i in range(len(users)):
         own = {int(ids[i, k]) for k in range(ids.shape[1]) if item_real[i, k]}
+        own |= set() if seen is None else set(seen[i].tolist())
         for j in range(users.shape[1]):
             negatives = sum(
                 math.exp(scale * float(users[i, j] @ items[z, k])) / of(z, k)
@@ -35,9 +60,10 @@ def slow_dense_all_action(users, items, ids, user_real, item_real, scale, freque
     return total / pairs
 
 
-def test_dense_all_action_is_the_papers_formula():
+@pytest.mark.parametrize("packed", [True, False])
+def test_dense_all_action_is_the_papers_formula(packed):
     users, items, ids, user_real, item_real = batch_of_four()
-    loss = dense_all_action(users, items, ids, user_real, item_real, torch.tensor(7.0))
+    loss = dense(users, items, ids, user_real, item_real, torch.tensor(7.0), packed=packed)
     expected = slow_dense_all_action(users, items, ids, user_real, item_real, 7.0)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
@@ -50,15 +76,25 @@ def batch_of_four():
     return users, items, ids, user_real, item_real
 
 
+def test_items_of_the_history_can_be_spared():
+    users, items, ids, user_real, item_real = batch_of_four()
+    seen = torch.tensor([[4, -1], [5, 4], [-1, -1], [3, 2]])
+    scale = torch.tensor(7.0)
+    loss = dense(users, items, ids, user_real, item_real, scale, seen=seen)
+    expected = slow_dense_all_action(users, items, ids, user_real, item_real, 7.0, seen=seen)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert float(loss) < float(dense(users, items, ids, user_real, item_real, scale))
+
+
 def test_logq_divides_by_how_often_an_item_is_seen():
     users, items, ids, user_real, item_real = batch_of_four()
     frequency = torch.tensor([0.0, 0.4, 0.3, 0.05, 0.2, 0.05])
-    loss = dense_all_action(
+    loss = dense(
         users, items, ids, user_real, item_real, torch.tensor(7.0), log_frequency=frequency.log()[ids]
     )
     expected = slow_dense_all_action(users, items, ids, user_real, item_real, 7.0, frequency)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
-    plain = dense_all_action(users, items, ids, user_real, item_real, torch.tensor(7.0))
+    plain = dense(users, items, ids, user_real, item_real, torch.tensor(7.0))
     assert float(loss) != pytest.approx(float(plain), rel=1e-2)
 
 
@@ -66,9 +102,9 @@ def test_users_of_one_process_see_the_targets_of_all():
     """Users 0–1 and 2–3 apart, each against all targets: weighted by pairs, the loss of all four."""
     users, items, ids, user_real, item_real = batch_of_four()
     scale = torch.tensor(7.0)
-    whole = dense_all_action(users, items, ids, user_real, item_real, scale)
+    whole = dense(users, items, ids, user_real, item_real, scale)
     halves = [
-        dense_all_action(users[part], items, ids, user_real[part], item_real, scale, first=part.start)
+        dense(users, items, ids, user_real, item_real, scale, mine=part)
         for part in (slice(0, 2), slice(2, 4))
     ]
     pairs = [3 * 2 + 1 * 2, 2 * 1 + 3 * 1]
@@ -79,7 +115,7 @@ def test_users_of_one_process_see_the_targets_of_all():
 def test_a_batch_without_pairs_has_no_loss():
     users, items, ids, user_real, item_real = batch_of_four()
     nobody = torch.zeros_like(user_real)
-    assert float(dense_all_action(users, items, ids, nobody, item_real, torch.tensor(7.0))) == 0.0
+    assert float(dense(users, items, ids, nobody, item_real, torch.tensor(7.0))) == 0.0
 
 
 def test_losses_compute_in_float32_under_autocast():
@@ -92,7 +128,7 @@ def test_losses_compute_in_float32_under_autocast():
 
 def test_an_item_of_the_same_user_is_no_negative():
     """Two users with the same single target: nothing is left to be told apart."""
-    loss = dense_all_action(
+    loss = dense(
         unit(2, 1, 5).requires_grad_(), unit(2, 1, 5, seed=1), torch.tensor([[3], [3]]),
         torch.ones(2, 1, dtype=torch.bool), torch.ones(2, 1, dtype=torch.bool), torch.tensor(10.0),
     )  # fmt: skip
@@ -104,7 +140,7 @@ def test_dense_all_action_gradients_are_finite_with_padding_and_clashes():
     users, items = unit(3, 2, 5).requires_grad_(), unit(3, 2, 5, seed=1).requires_grad_()
     ids = torch.tensor([[1, 2], [1, 2], [1, 2]])
     real = torch.tensor([[True, True], [True, True], [True, False]])
-    dense_all_action(users, items, ids, real, real, torch.tensor(10.0)).backward()
+    dense(users, items, ids, real, real, torch.tensor(10.0)).backward()
     assert torch.isfinite(users.grad).all()
     assert torch.isfinite(items.grad).all()
 
