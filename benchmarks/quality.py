@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
         for name, method in fitted_baselines.items()
         if method.scorer is not None
     }
+    for name, method in methods.items():
+        tell(name, method)
     ours, tuning = train_towers(world, seeds, methods)
     if asked.paper:
         add_paper(world, methods)
@@ -115,6 +117,9 @@ def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> tupl
         if times:
             prior = timed(score, world.parts.everything, world.n_items, priors[0])
             methods["towers, timed"].answers.append(world.ask(prior))
+        for each in methods:
+            if each.startswith(name):
+                tell(each, methods[each])
     assert found is not None
     methods[name].note = f"{found}; {priors}"
     return name, found
@@ -135,6 +140,7 @@ def add_paper(world: World, methods: dict[str, Method]) -> None:
     fitted = paper.fit(paper.parts, 0, None)
     answers = [paper.ask(paper.scorer(fitted))]
     methods[preset] = Method(False, time.monotonic() - started, answers)
+    tell(preset, methods[preset])
 
 
 def ask_cold(
@@ -152,6 +158,8 @@ def ask_cold(
         whole.seconds += time.monotonic() - started
         whole.answers.append(world.ask(score, cases))
         among.answers.append(world.ask(score, cases, candidates=held_out))
+        tell("cold: towers", whole)
+        tell("cold, among cold: towers", among)
     rows = [row("cold: towers", whole), row("cold, among cold: towers", among)]
     pooled = fitted[CONTENT].scorer if CONTENT in fitted else None
     if pooled is None:
@@ -164,6 +172,12 @@ def ask_cold(
         "cold_recall_lift": resample.ratio(whole.values(METRICS[0]), theirs.values(METRICS[0])),
         "cold_only_recall_lift": resample.ratio(among.values(METRICS[0]), theirs_among.values(METRICS[0])),
     }
+
+
+def tell(name: str, method: Method) -> None:
+    """The newest answers as they come, so that a run that is stopped has said something."""
+    newest = method.answers[-1].means()
+    log.print(f"  test: {name}: " + ", ".join(f"{metric} {newest[metric]:.4f}" for metric in METRICS))
 
 
 def lifts(ours: str, methods: dict[str, Method]) -> dict[str, Interval]:
