@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import fsspec
 import polars as pl
 
+from learn_features.content.templates import clean
 from learn_features.contracts import columns as c
 
 LONG_CHARACTERS = 100_000
@@ -31,12 +32,14 @@ class BadItems:
         """Items that are embedded from what can be read of them, although something is wrong."""
         texts = [name for name in c.ITEM_TEXT_COLUMNS if name in items.columns and name != c.PRICE]
         fields = items.select(c.ITEM_ID, *(pl.col(name).cast(pl.String, strict=False) for name in texts))
-        blank = pl.all_horizontal((pl.col(name).str.strip_chars().fill_null("") == "") for name in texts)
         broken = pl.any_horizontal(
             pl.col(n).str.contains(_REPLACEMENT, literal=True).fill_null(False) for n in texts
         )
         length = pl.max_horizontal(pl.col(name).str.len_chars().fill_null(0) for name in texts)
-        flags = fields.select(c.ITEM_ID, blank=blank, broken=broken, length=length)
+        # cleaning costs more than counting, and what is long is hardly all invisible
+        short = length <= 64
+        blank = pl.all_horizontal(clean(pl.when(short).then(pl.col(name))).is_null() for name in texts)
+        flags = fields.select(c.ITEM_ID, blank=short & blank, broken=broken, length=length)
         flags = flags.filter(pl.col("blank") | pl.col("broken") | (pl.col("length") > LONG_CHARACTERS))
         for item_id, is_blank, is_broken, characters in flags.iter_rows():
             if is_blank:

@@ -148,9 +148,12 @@ class CatalogueEmbedder:
         if wanted:
             chosen = ready.tokens.take(np.array([ready.distinct[h] for h in wanted]))
             share = len(rows) / len(wanted)
+            spent_by = np.concatenate([[0], np.cumsum(np.sort(chosen.lengths)[::-1])])  # longest first
             extraction = self._opened().extract_tokens(
                 chosen,
-                None if progress is None else lambda done, _: progress(Part(items=round(done * share))),
+                None
+                if progress is None
+                else lambda done, _: progress(Part(round(done * share), tokens=int(spent_by[done]))),
             )
             place = {h: position for position, h in enumerate(wanted)}
             missing = {wanted[row]: why for row, why in extraction.problems.items()}
@@ -196,8 +199,8 @@ def embed_catalogue(
     """Encode the texts of `items` (a table, or its blocks) that the store lacks and note each item's text.
 
     Without anything new, neither torch nor the encoder is loaded. `progress` is told how many of the items
-    (of `total`, where they come in blocks) are done, `on_tokens` how many tokens each part had. Items with a
-    problem are listed in `bad_items`, by default `bad-items-<encoder>.csv` in the state folder.
+    (of `total`, where they come in blocks) are done, `on_tokens` how many tokens were encoded so far. Items
+    with a problem are listed in `bad_items`, by default `bad-items-<encoder>.csv` in the state folder.
     """
     started = time.monotonic()
     blocks = [items] if isinstance(items, pl.DataFrame) else items
@@ -213,14 +216,14 @@ def embed_catalogue(
         done = sum(one.items for one in parts) + (part.items if part else 0)
         if progress is not None and done:
             progress(done, max(total, done))
+        if on_tokens is not None:
+            on_tokens(sum(one.tokens for one in parts) + (part.tokens if part else 0))
 
     try:
         for block in blocks:
             for part in embedder.embed(block, show):
                 parts.append(part)
                 show()
-                if on_tokens is not None:
-                    on_tokens(part.tokens)
     finally:
         _write_list(embedder.bad, listed)
     return report_of(parts, embedder.bad, listed, spec.id, len(damaged), time.monotonic() - started)

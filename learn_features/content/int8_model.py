@@ -66,7 +66,12 @@ def load(config: EncoderConfig, source: ModelSource, spec: EncoderSpec) -> Int8M
     graph = cache_folder() / "graphs" / name
     if not graph.exists():
         _log.info("exporting encoder %s to %s, once", spec.id, graph)
-        _make(config, source, spec, graph)
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)  # what exporters say of operators that no text encoder has
+        try:
+            _make(config, source, spec, graph)
+        finally:
+            logging.disable(before)
     return Int8Model(graph)
 
 
