@@ -99,14 +99,16 @@ class CatalogueEmbedder:
     Several may write into one store at the same time. Not thread-safe.
     """
 
-    def __init__(self, config: Config, shard_items: int = SHARD_ITEMS) -> None:
+    def __init__(
+        self, config: Config, shard_items: int = SHARD_ITEMS, encoder: "Encoder | None" = None
+    ) -> None:
         self._config = config
         self._shard_items = shard_items
         self._folder = locate(config.encoder).folder
         self.spec = encoder_spec(config.encoder)
         self.store = ContentStore(config.content, self.spec.id, self.spec.dimension)
         self.bad = BadItems()
-        self._encoder: Encoder | None = None
+        self._encoder = encoder
 
     def embed(self, items: pl.DataFrame, progress: Callable[[Part], None] | None = None) -> Iterator[Part]:
         """Encode what is new or changed in `items`; what was done, part by part, as it is written.
@@ -117,7 +119,7 @@ class CatalogueEmbedder:
             block = items[start : start + BLOCK_ITEMS]
             self.bad.add_questionable(block)
             item_ids = block[c.ITEM_ID].to_list()
-            sources = _source_keys(block)
+            sources = source_keys(block)
             texts, known_sources, found = self.store.current(item_ids)
             same = found & (known_sources == sources).all(axis=1) & self.store.has_keys(texts)
             yield Part(items=int(same.sum()), unchanged=int(same.sum()))
@@ -269,7 +271,8 @@ def load_content(
     return vectors
 
 
-def _source_keys(items: pl.DataFrame) -> Keys:
+def source_keys(items: pl.DataFrame) -> Keys:
+    """Keys (n, 2) of the fields that each item's text is made from."""
     sources = templates.source_texts(items)
     return pairs([hashlib.blake2b(one.encode(), digest_size=KEY_BYTES).digest() for one in sources])
 
