@@ -64,8 +64,17 @@ class Size:
     memory_items: int = 20_000
 
 
-QUICK = Size(items=160, compared=32, turn_texts=16, turns=2, decoder_texts=4, run_items=100, latency_repeats=3,
-             store_items=3_000, memory_items=600)  # fmt: skip
+QUICK = Size(
+    items=160,
+    compared=32,
+    turn_texts=16,
+    turns=2,
+    decoder_texts=4,
+    run_items=100,
+    latency_repeats=3,
+    store_items=3_000,
+    memory_items=600,
+)
 Contender = Callable[[Sequence[str]], NDArray[np.floating]]
 
 

@@ -227,7 +227,7 @@ def embed_catalogue(
                 parts.append(part)
                 show()
     finally:
-        _write_list(embedder.bad, listed)
+        write_list(embedder.bad, listed)
     return report_of(parts, embedder.bad, listed, spec.id, len(damaged), time.monotonic() - started)
 
 
@@ -277,7 +277,8 @@ def source_keys(items: pl.DataFrame) -> Keys:
     return pairs([hashlib.blake2b(one.encode(), digest_size=KEY_BYTES).digest() for one in sources])
 
 
-def _write_list(bad: BadItems, uri: str) -> None:
+def write_list(bad: BadItems, uri: str) -> None:
+    """Write the list of bad items, or say in the log why not."""
     try:
         bad.write(uri)
     except OSError as error:  # the run's own outcome matters more

@@ -31,13 +31,25 @@ class Catalogue:
         self._config = config or DataConfig()
         self.files = _files(Path(path))
 
+    @classmethod
+    def of(cls, files: list[Path], config: DataConfig | None = None) -> "Catalogue":
+        """The catalogue of exactly these files."""
+        catalogue = cls.__new__(cls)
+        catalogue._config, catalogue.files = config or DataConfig(), files
+        return catalogue
+
     @property
     def rows(self) -> int | None:
         """Items in all files, where that is known without reading them (Parquet)."""
-        if any(file.suffix != ".parquet" for file in self.files):
+        counts = [self.rows_of(file) for file in self.files]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    def rows_of(self, file: Path) -> int | None:
+        """The same of one file."""
+        if file.suffix != ".parquet":
             return None
         try:
-            return sum(pq.read_metadata(file).num_rows for file in self.files)
+            return int(pq.read_metadata(file).num_rows)
         except (OSError, ValueError):  # said clearly when it is read
             return None
 
@@ -59,6 +71,23 @@ class Catalogue:
             with pq.ParquetFile(file) as parquet:
                 for batch in parquet.iter_batches(BLOCK_ITEMS):
                     yield self.checked(file, frame_of(pa.Table.from_batches([batch])))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: cannot be read as parquet ({error}); write the file again") from None
+
+    def raw(self, file: Path, first: int, rows: int) -> pl.DataFrame:
+        """`rows` rows of a Parquet file from row `first` on; only row groups that hold them are read."""
+        try:
+            with pq.ParquetFile(file) as parquet:
+                tables, start = [], 0
+                for group in range(parquet.num_row_groups):
+                    stop = start + parquet.metadata.row_group(group).num_rows
+                    if start < first + rows and stop > first:
+                        table = parquet.read_row_group(group)
+                        tables.append(
+                            table.slice(max(0, first - start), min(stop, first + rows) - max(start, first))
+                        )
+                    start = stop
+                return frame_of(pa.concat_tables(tables))
         except (OSError, ValueError) as error:
             raise DataError(f"{file}: cannot be read as parquet ({error}); write the file again") from None
 
