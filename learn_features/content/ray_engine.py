@@ -51,6 +51,7 @@ def embed_with_ray(
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # by default everything else goes first
         import ray
     except ImportError:
         raise MissingDependency("the engine `ray` needs Ray: pip install 'learn-features[ray]'") from None
@@ -74,7 +75,7 @@ def embed_with_ray(
             _SliceEmbedder,
             fn_constructor_args=(config, [str(file) for file in catalogue.files]),
             batch_size=1,
-            concurrency=min(count, max(1, len(slices))),
+            compute=ray.data.ActorPoolStrategy(size=min(count, max(1, len(slices)))),
             num_gpus=min(1.0, gpus / count) if gpus else 0,
             num_cpus=0 if gpus else 1,
             max_restarts=-1,
