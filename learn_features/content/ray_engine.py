@@ -29,7 +29,7 @@ from learn_features.content.embed import (
 from learn_features.content.shards import Shards
 from learn_features.content.spec import encoder_spec
 from learn_features.data.catalogue import Catalogue
-from learn_features.errors import MissingDependency
+from learn_features.errors import MissingDependency, ServiceError
 
 SLICE_ITEMS = 4_096
 """Items that one call of an actor brings up to date, and that are begun again if it dies."""
@@ -47,7 +47,8 @@ def embed_with_ray(
 ) -> EmbedReport:
     """Like `embed.embed_catalogue`, by `workers` actors (default: one a GPU of the cluster, else one a CPU).
 
-    Joins the cluster of `RAY_ADDRESS` or starts a local one. Raises `MissingDependency` without Ray.
+    Joins the cluster of `RAY_ADDRESS` or starts a local one. Raises `MissingDependency` without
+    Ray, `ServiceError` if it does not start.
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -61,7 +62,7 @@ def embed_with_ray(
     damaged = Shards(config.content, spec.id).set_aside_damaged()
     own = not ray.is_initialized()
     if own:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        _start(ray)
     try:
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0)) if config.encoder.precision != "int8" else 0
@@ -96,6 +97,21 @@ def embed_with_ray(
     listed = bad_items or bad_items_file(config)
     write_list(bad, listed)
     return report_of(parts, bad, listed, spec.id, len(damaged), time.monotonic() - started)
+
+
+def _start(ray: Any) -> None:
+    for last in (False, True):
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        except Exception as error:  # Ray raises bare ones
+            if last:
+                raise ServiceError(
+                    f"Ray did not start or cannot be reached ({error}); with RAY_ADDRESS set, check that "
+                    "cluster, else give the command again when the machine is less busy"
+                ) from error
+            ray.shutdown()  # a busy machine takes longer than the 30 s that Ray waits: once more
+        else:
+            return
 
 
 def _slices(catalogue: Catalogue, items: int) -> Iterator[tuple[str, int, int]]:
