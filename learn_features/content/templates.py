@@ -32,6 +32,9 @@ PRESETS = {
 }
 """`paper`: the prompt of LEARN (arXiv 2405.03988); `description`: the same plus the description."""
 
+TEXT_RULES = 1
+"""Raised when cleaning changes what becomes of the same fields, so that texts are made again."""
+
 DESCRIPTION_TOKENS = 64
 """Tokens of the description that enter a text, counted by the encoder's own tokenizer."""
 
@@ -84,6 +87,15 @@ def clean(column: pl.Expr) -> pl.Expr:
     text = text.str.replace_all(r"\s+", " ").str.strip_chars()
     empty = (text == "") | text.str.to_lowercase().is_in(_NO_VALUE)
     return pl.when(~empty).then(text)
+
+
+def source_texts(items: pl.DataFrame) -> pl.Series:
+    """All fields of each item in one string: as long as it stays the same, so does the item's text."""
+    fields = items.select(_as_text(items, name) for name in c.ITEM_TEXT_COLUMNS)
+    parts = (
+        pl.col(name).str.replace_all("[\x1e\x1f]", " ").fill_null("\x1e") for name in c.ITEM_TEXT_COLUMNS
+    )
+    return fields.select(pl.concat_str(pl.lit(str(TEXT_RULES)), *parts, separator="\x1f")).to_series()
 
 
 def item_texts(items: pl.DataFrame, spec: EncoderSpec, cut: Cutter | None = None) -> list[str]:

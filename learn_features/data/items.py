@@ -9,10 +9,13 @@ ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT)
 _TEXTS = tuple(name for name in c.ITEM_TEXT_COLUMNS if name != c.PRICE)
 
 
-def read_items(table: CheckedTable, now_us: int, warnings: list[str]) -> pl.DataFrame:
+def read_items(
+    table: CheckedTable, now_us: int, warnings: list[str], *, all_may_be_empty: bool = False
+) -> pl.DataFrame:
     """All contract columns of the items table, in the file's order; appends to `warnings`.
 
-    Raises `DataError`: no title column, null or repeated ids, no text at all, wrong types, wrong times.
+    `all_may_be_empty`: the rows are a part of a catalogue. Raises `DataError`: no title column, null or
+    repeated ids, no text at all, wrong types, wrong times.
     """
     ids = table.ids(c.ITEM_ID)
     table.refuse(c.ITEM_ID, ids.is_duplicated(), "repeat an id", "keep one row an item")
@@ -23,7 +26,7 @@ def read_items(table: CheckedTable, now_us: int, warnings: list[str]) -> pl.Data
     empty = items.select(pl.all_horizontal(pl.col(_TEXTS).is_null())).to_series()
     table.refuse(
         c.ITEM_ID,
-        empty if empty.all() else empty.clear(),
+        empty if empty.all() and not all_may_be_empty else empty.clear(),
         "have no text at all",
         f"no item can be embedded; fill at least one of {', '.join(_TEXTS)}",
     )

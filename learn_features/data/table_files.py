@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from learn_features.data.lossy_text import read_lossy
 from learn_features.errors import DataError
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -36,21 +37,32 @@ def read_table(folder: Path, name: str) -> TableFile:
             break
     else:
         raise DataError(f"{folder}: holds no {' or '.join(name + s for s in SUFFIXES)}; add one of them")
-    try:
-        if path.suffix == ".parquet":
-            frame = pl.read_parquet(path, glob=False)
-        elif path.suffix == ".csv":
-            frame = pl.read_csv(path, infer_schema=False, glob=False)
-        else:
-            frame = pl.read_ndjson(path, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(
-            f"{path}: cannot be read as {path.suffix[1:]} ({reason}); write the file again"
-        ) from None
+    frame = read_file(path)
     if frame.height == 0:
         raise DataError(f"{path}: has no rows; at least one is needed")
     return TableFile(path, frame)
+
+
+def read_file(path: Path) -> pl.DataFrame:
+    """The table in `path`; bytes that are not UTF-8 become U+FFFD. `DataError` if it cannot be read."""
+    try:
+        return _read(path)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "utf-8" in reason.lower():
+        try:
+            return read_lossy(path)
+        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    raise DataError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}); write the file again")
+
+
+def _read(path: Path) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path, glob=False)
+    if path.suffix == ".csv":
+        return pl.read_csv(path, infer_schema=False, glob=False)
+    return pl.read_ndjson(path, infer_schema_length=None)
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:

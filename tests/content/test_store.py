@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learn_features.content.key_index import KeyIndex
+from learn_features.content.shards import Shards
 from learn_features.content.store import ContentStore, content_hash
 from learn_features.errors import DataError, SpaceMismatch
 
@@ -57,7 +58,7 @@ def test_equal_texts_share_a_vector(tmp_path: Path) -> None:
     store.put(["d"], _hashes("t"), _vectors(1))
     np.testing.assert_array_equal(store.lookup(["a", "b", "c", "d"])[0], _vectors(1, 1, 2, 1))
     assert len(store._maps) == 1
-    assert len(store._maps[0]) == 2
+    assert len(store._maps[0][1]) == 2
 
 
 def test_reader_takes_in_new_shards(tmp_path: Path) -> None:
@@ -91,11 +92,12 @@ def test_damage_is_named(tmp_path: Path, kind: str) -> None:
     raw[len(raw) // 2] ^= 1
     shard.write_bytes(raw)
     with pytest.raises(DataError, match=f"{shard.name}: is damaged"):
-        ContentStore(str(tmp_path), "e1")
+        ContentStore(str(tmp_path), "e1").lookup(["a"])
     shard.write_bytes(bytes(raw[:100]))
     with pytest.raises(DataError, match="is damaged"):
         ContentStore(str(tmp_path), "e1")
-    shard.unlink()  # as the message says
+    assert Shards(str(tmp_path), "e1").set_aside_damaged() == [shard.name]
+    assert [path.name for path in (tmp_path / "e1" / "damaged").iterdir()] == [shard.name]
     store = ContentStore(str(tmp_path), "e1", dimension=4)
     assert store.up_to_date(["a"], _hashes("t")).tolist() == [False]
     store.put(["a", "b"], _hashes("t", "u"), _vectors(1, 2))
