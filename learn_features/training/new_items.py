@@ -2,9 +2,9 @@
 
 The towers see trained items at their best: with content that they were fitted to, and mostly a residual. A
 truly new item has neither, scores lower with everybody, and would hardly be shown. So while the number of
-epochs is found, some items are held out as if they were new, and how far items without a residual should
-move towards the mean user vector is measured: as far as makes the ranking of all validation cases best,
-whether they ask for a new item or not. Items that nobody ever took move along, and hold the move back.
+epochs is found, some items are held out as if they were new, and how far items without a residual may move
+towards the mean user vector is measured: as far as the ranking of all validation cases, whether they ask for a
+new item or not, stays next to its best. Items that nobody ever took move along, and hold the move back.
 
 Before that, what the residuals have in common with content is given to new items as well: a ridge regression
 of the residuals on what the last linear maps of the projection read.
@@ -31,6 +31,9 @@ MOVES = np.linspace(0, 1, 41)
 """Candidates, in units of the mean length of a trained item's projection."""
 
 
+TOLERANCE = 0.005
+"""Share of the best criterion that a further move may cost: the top is flat, and new items have to be shown
+to be learnt about."""
 PENALTY = 0.25
 """Of the ridge regression, in units of the number of trained items."""
 
@@ -86,7 +89,7 @@ def _read_by_projection(model: Trained, content: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def find_move(model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int64]) -> float:
-    """How far items without a residual should move, in units of MOVES; the least of equals.
+    """How far items without a residual may move, in units of MOVES.
 
     Judged by each case's first target. `content` (n items, C); `model` was trained without anything of
     `new` items, which count as such.
@@ -119,7 +122,8 @@ def find_move(model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int
         wanted = torch.where(is_moving, of_moved[rows, column[targets].clamp_min(0)], own)
         above = (scores >= wanted[:, None]).sum(1) + (of_moved >= wanted[:, None]).sum(1)
         values.append(float(torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0).sum()))
-    return float(MOVES[int(np.argmax(values))])
+    allowed = np.flatnonzero(np.asarray(values) >= (1 - TOLERANCE) * max(values))
+    return float(MOVES[allowed[-1]]) if max(values) > values[0] else 0.0
 
 
 @torch.no_grad()

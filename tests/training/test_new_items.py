@@ -1,11 +1,10 @@
 import numpy as np
-import pytest
 import torch
 
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
-from learn_features.training.new_items import MOVES, find_move, move_new_items, share_residuals
+from learn_features.training.new_items import MOVES, TOLERANCE, find_move, move_new_items, share_residuals
 from learn_features.training.trained import Trained
 from tests.training.world import ITEMS, TOWERS, C, make_split
 
@@ -29,7 +28,7 @@ def ndcg(scores, cases):
     return float(answers[""].per_case("ndcg_at_10").mean())
 
 
-def test_the_move_is_the_one_with_the_best_ranking():
+def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best():
     cases = make_split(False).validation
     best = find_move(*model_and_content(), cases, NEW)
     values = {}
@@ -43,7 +42,9 @@ def test_the_move_is_the_one_with_the_best_ranking():
         vectors = item_vectors(model.towers, content, model.by_item())
         values[float(move)] = ndcg((users @ vectors.T).numpy(), cases)
     assert 0 < best < MOVES[-1]
-    assert values[best] == pytest.approx(max(values.values()), rel=1e-4)
+    least = (1 - TOLERANCE) * max(values.values())
+    assert values[best] >= least * (1 - 1e-4)
+    assert all(value < least * (1 + 1e-4) for move, value in values.items() if move > best)
     assert values[best] > values[0.0]
 
 
