@@ -3,8 +3,8 @@
 The towers see trained items at their best: with content that they were fitted to, and mostly a residual. A
 truly new item has neither, scores lower with everybody, and would hardly be shown. So while the number of
 epochs is found, some items are held out as if they were new, and how far items without a residual may move
-towards the mean user vector is measured: as far as the ranking of all validation cases, whether they ask for a
-new item or not, stays next to its best. Items that nobody ever took move along, and hold the move back.
+towards the mean user vector is measured: as far as the ranking of all validation cases, whether they ask for
+a new item or not, stays next to its best. Items that nobody ever took move along, and hold the move back.
 
 Before that, what the residuals have in common with content is given to new items as well: a ridge regression
 of the residuals on what the last linear maps of the projection read.
