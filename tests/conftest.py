@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from learn_features.services.kafka import Broker, kafka_broker
 from learn_features.services.redis import Redis, redis_server
+
+settings.register_profile("suite", deadline=None)  # no test depends on timing
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def as_histories(entries: pl.DataFrame) -> dict[str, list[HistoryEntry]]:
     return result
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(events=EVENTS, rule=RULES, seed=st.integers(min_value=0, max_value=10_000))
 def test_batch_and_stream_agree_with_the_oracle(events: list[Event], rule: HistoryRule, seed: int) -> None:
     whole = newest_entries(counting(frame(events), rule), rule.max_length)

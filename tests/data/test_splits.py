@@ -98,7 +98,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=ROWS, kind=st.sampled_from(["global_time", "leave_one_out"]))
 def test_no_cut_inside_ties_and_nothing_leaks(rows: list[tuple[str, str, int]], kind: str) -> None:
     try:

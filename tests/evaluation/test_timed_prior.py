@@ -46,7 +46,7 @@ def test_scores_by_hand(make_cases: MakeCases) -> None:
 EVENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), min_size=1, max_size=25)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     events=EVENTS, later=EVENTS, request=st.integers(0, 12), others=st.lists(st.integers(0, 12), max_size=3)
 )
