@@ -19,7 +19,7 @@ from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.loop import Counters, Fit, Phase, Progress
-from learn_features.training.new_items import draw_new, find_move, move_new_items, share_residuals
+from learn_features.training.new_items import draw_new, find_move, move_new_items
 from learn_features.training.objectives import objective
 from learn_features.training.order import log_order
 from learn_features.training.ranks import Ranks, alone
@@ -131,8 +131,6 @@ def fit(
                 progress=progress,
                 checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
             )
-            if towers_config.moves_new_items:
-                share_residuals(model, whole)
             if phase.name == TUNE and len(new):
                 run.counters.new_item_move = find_move(model, whole, asked, new)
             if phase.name == TUNE and on_tuned is not None:

@@ -6,10 +6,7 @@ epochs is found, some items are held out as if they were new, and how far items 
 towards the mean user vector is measured: as far as the ranking of all validation cases, whether they ask for
 a new item or not, stays next to its best. Items that nobody ever took move along, and hold the move back.
 
-Before that, what the residuals have in common with content is given to new items as well: a ridge regression
-of the residuals on what the last linear maps of the projection read.
-
-Neither costs anything at serving: both go into the weights of the projection, and out of the residuals of
+The move costs nothing at serving: it goes into the bias of the projection, and out of the residuals of
 trained items, which stay where they were.
 """
 
@@ -22,7 +19,7 @@ from torch.nn import functional as F
 from learn_features.data.cases import Cases
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
-from learn_features.towers.scoring import ITEM_BATCH, item_vectors, user_vectors
+from learn_features.towers.scoring import item_vectors, user_vectors
 from learn_features.training.trained import Trained
 
 PLACES = 10
@@ -31,60 +28,15 @@ MOVES = np.linspace(0, 1, 41)
 """Candidates, in units of the mean length of a trained item's projection."""
 
 
-TOLERANCE = 0.005
+TOLERANCE = 0.01
 """Share of the best criterion that a further move may cost: the top is flat, and new items have to be shown
 to be learnt about."""
-PENALTY = 0.25
-"""Of the ridge regression, in units of the number of trained items."""
 
 
 def draw_new(parts: Split, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """`share` of the trained items, rising."""
     trained = np.unique(parts.train.items).astype(np.int64)
     return np.sort(rng.choice(trained, size=round(share * len(trained)), replace=False))
-
-
-@torch.no_grad()
-def share_residuals(model: Trained, content: Tensor) -> None:
-    """Let the projection of `content` (n items, C) say what it can of the residuals; trained items stay."""
-    tower, residuals = model.towers.item, model.residuals
-    if residuals is None or tower.projection is None:
-        raise ConfigError("training: residuals are shared only where items have a projection and residuals")
-    trained = torch.nonzero(residuals.abs().sum(dim=1)).squeeze(1)  # others were held out
-    rows = torch.from_numpy(model.items)[trained.cpu()]
-    parts = [
-        _read_by_projection(model, content[some]).double() for some in rows.split(ITEM_BATCH) if len(some)
-    ]
-    if not parts:
-        return
-    width = parts[0].shape[1]
-    gram = PENALTY * len(rows) * torch.eye(width, dtype=torch.float64, device=residuals.device)
-    gram[-1, -1] = 0  # the constant is free
-    moment = torch.zeros(width, residuals.shape[1], dtype=torch.float64, device=residuals.device)
-    for part, own in zip(parts, residuals[trained].double().split(ITEM_BATCH), strict=True):
-        gram += part.T @ part
-        moment += part.T @ own
-    weights = torch.linalg.solve(gram, moment)
-    residuals[trained] -= torch.cat([part @ weights for part in parts]).to(residuals.dtype)
-    linear, last = tower.projection.linear, tower.projection.mlp[-1]
-    of_content, of_hidden, constant = weights.to(residuals.dtype).split(
-        [linear.in_features, last.in_features, 1]
-    )
-    linear.weight += of_content.T
-    last.weight += of_hidden.T
-    linear.bias += constant[0]
-
-
-def _read_by_projection(model: Trained, content: Tensor) -> Tensor:
-    """What the projection's last linear maps read of `content` (n, C), and a one, (n, C + hidden + 1)."""
-    tower = model.towers.item
-    assert tower.projection is not None
-    was_training = tower.training
-    tower.eval()
-    scaled = tower.input(content.to(model.towers.log_scale.device).float())
-    hidden = tower.projection.mlp[:-1](scaled)
-    tower.train(was_training)
-    return torch.cat([scaled, hidden, torch.ones_like(scaled[:, :1])], dim=1)
 
 
 @torch.inference_mode()
@@ -123,7 +75,7 @@ def find_move(model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int
         above = (scores >= wanted[:, None]).sum(1) + (of_moved >= wanted[:, None]).sum(1)
         values.append(float(torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0).sum()))
     allowed = np.flatnonzero(np.asarray(values) >= (1 - TOLERANCE) * max(values))
-    return float(MOVES[allowed[-1]]) if max(values) > values[0] else 0.0
+    return float(MOVES[allowed[-1]])
 
 
 @torch.no_grad()
