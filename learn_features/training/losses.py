@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from learn_features.training.fused_softmax import mean_cross_entropy
+
 
 def full_softmax(
     users: Tensor,
@@ -26,18 +28,9 @@ def full_softmax(
     votes: a teacher's distribution, which gets `votes_share` of the positive's weight.
     """
     with full_precision(users):
-        users, items = scale * users.float(), items.float()
-        logits = users @ items.T
-        if seen is not None:
-            hidden = torch.zeros(len(users), len(items) + 1, dtype=torch.bool, device=users.device)
-            hidden.scatter_(1, seen, True).scatter_(1, positives[:, None], False)
-            logits = logits.masked_fill(hidden[:, :-1], -torch.inf)
-        wanted = items[positives]
-        if votes is not None and votes_share:
-            # the mean score under votes is the score of their mean item: no table of logs is needed
-            taught = votes_share * votes
-            wanted = (1 - taught.sum(dim=1, keepdim=True)) * wanted + taught @ items
-        return (torch.logsumexp(logits, dim=1) - (users * wanted).sum(dim=1)).mean()
+        return mean_cross_entropy(
+            scale * users.float(), items.float(), positives, seen=seen, votes=votes, votes_share=votes_share
+        )
 
 
 def sampled_softmax(

@@ -14,6 +14,8 @@ from learn_features.evaluation.baselines.item_cf import ItemCFParameters, PairCo
 from learn_features.training.windows import WindowBatch
 
 FOLDS = 10
+NEIGHBOURS = 100
+"""Votes that an item keeps, the heaviest: item-CF ranks as well with them, and they count three times faster."""
 
 
 class ItemCFTeacher:
@@ -37,11 +39,11 @@ class ItemCFTeacher:
         """(users,): of each user of `sequences`."""
         owner = sequences.users
         self._votes_for = [
-            sparse.csr_array(
+            _heaviest(
                 PairCounts(sequences.where(self.fold[owner] != fold), n_items, parameters.window).similarity(
                     parameters
-                )[:, columns]
-            )
+                )
+            )[:, columns]
             for fold in range(FOLDS)
         ]
 
@@ -68,3 +70,13 @@ class ItemCFTeacher:
         votes[pair[known], column[known]] = 0
         votes /= np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return votes
+
+
+def _heaviest(votes: sparse.csr_array) -> sparse.csr_array:
+    """The `NEIGHBOURS` largest entries of each row."""
+    counts = np.diff(votes.indptr)
+    rows = np.repeat(np.arange(votes.shape[0]), counts)
+    order = np.lexsort((-votes.data, rows))
+    place = np.arange(len(order)) - np.repeat(votes.indptr[:-1], counts)
+    kept = order[place < NEIGHBOURS]
+    return sparse.csr_array((votes.data[kept], (rows[kept], votes.indices[kept])), shape=votes.shape)

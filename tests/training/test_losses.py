@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from learn_features.training import fused_softmax
 from learn_features.training.losses import dense_all_action, full_softmax, sampled_softmax
 
 
@@ -203,6 +204,30 @@ def test_full_softmax_leaves_out_what_was_seen_and_shares_with_votes():
     assert float(loss) == pytest.approx(
         slow_full_softmax(users, items, positives, 6.0, seen, votes, 0.4), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("chunk", [1, 14, 10_000])
+@pytest.mark.parametrize("taught", [False, True])
+def test_gradients_of_the_full_softmax_are_autograds(monkeypatch, chunk, taught):
+    monkeypatch.setitem(fused_softmax.CHUNK_SCORES, "cpu", chunk)
+    users, items = unit(5, 8).requires_grad_(), unit(7, 8, seed=1).requires_grad_()
+    scale = torch.tensor(6.0, requires_grad=True)
+    positives = torch.tensor([0, 3, 6, 2, 2])
+    seen = torch.tensor([[1, 2], [7, 7], [6, 5], [0, 7], [2, 2]])
+    votes = F.one_hot(torch.tensor([4, 5, 1, 3, 6]), 7) * torch.tensor([1.0, 1.0, 0.0, 0.5, 1.0])[:, None]
+    more = {"votes": votes, "votes_share": 0.4} if taught else {}
+    loss = full_softmax(users, items, positives, scale, seen=seen, **more)
+    found = torch.autograd.grad(3 * loss, (users, items, scale))
+
+    hidden = F.one_hot(seen, 8).any(dim=1)[:, :7] & (F.one_hot(positives, 7) == 0)
+    table = scale * users @ items.T
+    target = F.one_hot(positives, 7).float()
+    if taught:
+        target = (1 - 0.4 * votes.sum(dim=1, keepdim=True)) * target + 0.4 * votes
+    rows = table.masked_fill(hidden, -torch.inf).logsumexp(dim=1) - (target * table).sum(dim=1)
+    torch.testing.assert_close(loss, rows.mean())
+    for own, plain in zip(found, torch.autograd.grad(3 * rows.mean(), (users, items, scale)), strict=True):
+        torch.testing.assert_close(own, plain)
 
 
 def test_sampled_softmax_over_everything_leaves_out_what_was_seen():

@@ -1,6 +1,7 @@
 import numpy as np
 
 from learn_features.evaluation.baselines.item_cf import ItemCFParameters
+from learn_features.training import teacher as teaching
 from learn_features.training.teacher import FOLDS, ItemCFTeacher
 from learn_features.training.windows import pairs, window_batches
 
@@ -79,3 +80,12 @@ def test_sequences_read_backwards_belong_to_the_same_users(make_sequences):
             lists = [sequences.items[slice(*sequences.offsets[i : i + 2])].tolist() for i in others]
             context = [int(batch.items[batch.rows[pair], 0])]
             np.testing.assert_allclose(votes[pair], slow_votes(lists, context, columns), atol=1e-6)
+
+
+def test_an_item_keeps_its_heaviest_votes(make_sequences, monkeypatch):
+    monkeypatch.setattr(teaching, "NEIGHBOURS", 1)
+    sequences = make_sequences([[0, 1]] * (3 * FOLDS) + [[0, 2]] * FOLDS)
+    columns = np.unique(sequences.items).astype(np.int64)
+    teacher = ItemCFTeacher(sequences, 3, PARAMETERS, columns, rng=np.random.default_rng(0))
+    for batch in batches_of(sequences):
+        assert (teacher.votes(batch) == [0, 1, 0]).all()

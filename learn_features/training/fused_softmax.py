@@ -1,0 +1,88 @@
+"""Softmax over a catalogue, a few rows at a time.
+
+A table of all scores of a batch (positions × items) is larger than a processor's caches, and autograd keeps
+and walks it several times. Here the gradient of a row is taken while its scores are at hand, and no more
+than a chunk of the table ever exists.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+CHUNK_SCORES = {"cpu": 400_000, "cuda": 64_000_000}
+"""Scores at a time: what a core's cache holds (1.6 MB), or what does not crowd a GPU's memory."""
+
+
+def mean_cross_entropy(
+    users: Tensor,
+    items: Tensor,
+    positives: Tensor,
+    *,
+    seen: Tensor | None = None,
+    votes: Tensor | None = None,
+    votes_share: float = 0.0,
+) -> Tensor:
+    """Mean over rows of −Σ_j t_j · log softmax(users · itemsᵀ)_j, in nats.
+
+    `users` (P, D), `items` (M, D), float32; `positives` (P,) int64. The target t is 1 at the positive; where
+    `votes` (P, M) are given, `votes_share` of it goes to them (rows that sum to less leave the rest with the
+    positive). `seen` (P, L) int64, rows of `items` or M for none: they have no part in the softmax, but for
+    the positive.
+    """
+    loss: Tensor = _MeanCrossEntropy.apply(users, items, positives, seen, votes, votes_share)
+    return loss
+
+
+class _MeanCrossEntropy(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        users: Tensor,
+        items: Tensor,
+        positives: Tensor,
+        seen: Tensor | None,
+        votes: Tensor | None,
+        votes_share: float,
+    ) -> Tensor:
+        rows, count = len(users), len(items)
+        step = max(1, CHUNK_SCORES.get(users.device.type, CHUNK_SCORES["cpu"]) // count)
+        of_users, of_items = torch.empty_like(users), torch.zeros_like(items)
+        total = users.new_zeros(())
+        # one column more, for what `seen` does not name
+        table = users.new_empty(min(step, rows), count + 1)
+        for first in range(0, rows, step):
+            chunk = slice(first, min(first + step, rows))
+            positive = positives[chunk, None]
+            scores = table[: chunk.stop - chunk.start]
+            torch.mm(users[chunk], items.T, out=scores[:, :count])
+            kept = scores.gather(1, positive)
+            wanted, left = kept, 1.0
+            if votes is not None and votes_share:
+                taught = votes[chunk]
+                left = 1 - votes_share * taught.sum(dim=1, keepdim=True)
+                voted = (taught * scores[:, :count]).sum(dim=1, keepdim=True)
+                wanted = left * kept + votes_share * voted
+            if seen is not None:
+                scores.scatter_(1, seen[chunk], -torch.inf).scatter_(1, positive, kept)
+            shares = scores[:, :count]
+            peak = shares.amax(dim=1, keepdim=True)
+            shares.sub_(peak).exp_()
+            mass = shares.sum(dim=1, keepdim=True)
+            total += (mass.log() + peak - wanted).sum()
+            shares.div_(mass)
+            if votes is not None and votes_share:
+                shares.sub_(taught, alpha=votes_share)
+            shares.scatter_add_(1, positive, torch.full_like(kept, -1.0) * left)
+            torch.mm(shares, items, out=of_users[chunk])
+            of_items.addmm_(shares.T, users[chunk])
+        ctx.save_for_backward(of_users, of_items)
+        ctx.rows = rows
+        return total / rows
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+        of_users, of_items = ctx.saved_tensors
+        scale = gradient / ctx.rows
+        return scale * of_users, scale * of_items, None, None, None, None
