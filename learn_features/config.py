@@ -29,6 +29,24 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+DESCRIPTIVE_COLUMNS = (
+    *(
+        "year",
+        "release_year",
+        "genre",
+        "genres",
+        "tags",
+        "author",
+        "artist",
+        "director",
+        "actors",
+        "publisher",
+    ),
+    *("manufacturer", "language", "country", "platform", "color", "colour", "material", "size", "style"),
+)
+"""Columns that describe an item in most tables that have them, and seldom change."""
+
+
 class DataConfig(_Section):
     """Tables that come in."""
 
@@ -36,6 +54,9 @@ class DataConfig(_Section):
     """Contract column → column in the items table, where they differ."""
     interaction_columns: dict[str, str] = {}
     """Contract column → column in the interactions table, where they differ."""
+    item_attributes: tuple[str, ...] = DESCRIPTIVE_COLUMNS
+    """Further columns of the items table that say what an item is; those that the table has enter the text
+    `attributes`, a `year` of 2013 as "year 2013". Others are not read."""
     max_unknown_item_share: float = Field(default=0.2, ge=0, le=1)
     """Above this share of interactions with unknown items, `check` fails."""
 

@@ -45,7 +45,6 @@ _FIELD = re.compile(r"\{(\w+)\}")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _TAG = r"</?[A-Za-z][^<>]{0,200}>"
 _INVISIBLE = r"[\p{Cc}\p{Zl}\p{Zp}\u00AD\u200B\u200E\u200F\u202A-\u202E\u2060-\u2069\uFEFF\uFFFD]"
-_NO_VALUE = ("none", "nan", "null", "n/a")
 
 
 def resolve(template: str) -> str:
@@ -85,7 +84,7 @@ def clean(column: pl.Expr) -> pl.Expr:
     """
     text = column.str.replace_all(_TAG, " ").str.replace_all(_INVISIBLE, " ")
     text = text.str.replace_all(r"\s+", " ").str.strip_chars()
-    empty = (text == "") | text.str.to_lowercase().is_in(_NO_VALUE)
+    empty = (text == "") | text.str.to_lowercase().is_in(c.NO_VALUE)
     return pl.when(~empty).then(text)
 
 

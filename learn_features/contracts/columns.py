@@ -21,6 +21,9 @@ UPDATED_AT = "updated_at"
 ITEM_TEXT_COLUMNS = (TITLE, CATEGORY, BRAND, PRICE, KEYWORDS, ATTRIBUTES, DESCRIPTION)
 """Fields that a text template may use, in the order of the offline schema."""
 
+NO_VALUE = ("none", "nan", "null", "n/a")
+"""Texts that stand for a missing field, in lower case."""
+
 AS_OF = "as_of"
 """When the system could first have known the row; Feast's `timestamp_field` (see contracts.times)."""
 

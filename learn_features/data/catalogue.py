@@ -96,9 +96,10 @@ class Catalogue:
         if not frame.height:
             return pl.DataFrame(schema=dict.fromkeys(ITEM_COLUMNS, pl.String))
         table = CheckedTable(TableFile(file, frame), self._config.item_columns, ITEM_COLUMNS)
-        return read_items(table, time.time_ns() // 1_000, [], all_may_be_empty=True).select(
-            c.ITEM_ID, *c.ITEM_TEXT_COLUMNS
+        items = read_items(
+            table, time.time_ns() // 1_000, [], attributes=self._config.item_attributes, all_may_be_empty=True
         )
+        return items.select(c.ITEM_ID, *c.ITEM_TEXT_COLUMNS)
 
 
 def _files(path: Path) -> list[Path]:

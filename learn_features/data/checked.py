@@ -22,11 +22,12 @@ class CheckedTable:
         self.path = table.path
         self.frame = table.frame
         self._mapping = mapping
-        unknown = sorted(set(mapping) - set(known))
+        self._known = frozenset(known)
+        unknown = sorted(set(mapping) - self._known)
         if unknown:
             raise DataError(
                 f"{self.path}: the column mapping names {unknown}, which are no columns of this table's "
-                f"contract; known are {sorted(known)}"
+                f"contract; known are {sorted(self._known)}"
             )
         for name, column in mapping.items():
             if column not in self.frame.columns:
@@ -40,6 +41,12 @@ class CheckedTable:
 
     def has(self, name: str) -> bool:
         return self.name_in_file(name) in self.frame.columns
+
+    @property
+    def further(self) -> list[str]:
+        """Columns of the file that are none of the contract's."""
+        taken = {self.name_in_file(name) for name in self._known}
+        return [column for column in self.frame.columns if column not in taken]
 
     def all_null(self, name: str) -> bool:
         return self.raw(name).null_count() == self.frame.height
@@ -88,11 +95,13 @@ class CheckedTable:
         if not self.has(name):
             return pl.Series(name, [None] * self.frame.height, dtype=pl.String)
         raw = self.raw(name)
-        if isinstance(raw.dtype, pl.List) and not raw.dtype.inner.is_nested():
-            raw = raw.cast(pl.List(pl.String)).list.drop_nulls().list.join(", ")
-        elif not (_is_text(raw.dtype) or raw.dtype.is_numeric() or raw.dtype == pl.Null):
+        if not reads_as_text(raw.dtype):
             self._wrong_type(name, "text or a list of texts")
+        if isinstance(raw.dtype, pl.List):
+            raw = raw.cast(pl.List(pl.String)).list.drop_nulls().list.join(", ")
         text = raw.cast(pl.String)
+        if raw.dtype.is_float():  # gaps turn whole numbers into decimals
+            text = text.str.replace(r"\.0$", "").replace("NaN", None)
         blank = text.str.strip_chars() == ""
         return text.to_frame().select(pl.when(~blank).then(text).alias(name)).to_series()
 
@@ -175,6 +184,13 @@ class CheckedTable:
             f"{self.path}: column {self.name_in_file(name)!r} has type {raw.dtype}; expected {expected}; "
             f"first values: {raw.head(3).to_list()}"
         )
+
+
+def reads_as_text(dtype: pl.DataType) -> bool:
+    """Whether values of this type are text, numbers, or plain lists of either."""
+    if isinstance(dtype, pl.List):
+        return not dtype.inner.is_nested()
+    return _is_text(dtype) or dtype.is_numeric() or dtype == pl.Null
 
 
 def _is_text(dtype: pl.DataType) -> bool:

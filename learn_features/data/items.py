@@ -1,19 +1,27 @@
 """The items table: ids, text fields, price, time of the last change."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from learn_features.contracts import columns as c
-from learn_features.data.checked import SHOWN_ROWS, CheckedTable
+from learn_features.data.checked import SHOWN_ROWS, CheckedTable, reads_as_text
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT)
 _TEXTS = tuple(name for name in c.ITEM_TEXT_COLUMNS if name != c.PRICE)
 
 
 def read_items(
-    table: CheckedTable, now_us: int, warnings: list[str], *, all_may_be_empty: bool = False
+    table: CheckedTable,
+    now_us: int,
+    warnings: list[str],
+    *,
+    attributes: Sequence[str] = (),
+    all_may_be_empty: bool = False,
 ) -> pl.DataFrame:
     """All contract columns of the items table, in the file's order; appends to `warnings`.
 
+    `attributes`: columns of the file that enter the contract's of this name, as far as there are.
     `all_may_be_empty`: the rows are a part of a catalogue. Raises `DataError`: no title column, null or
     repeated ids, no text at all, wrong types, wrong times.
     """
@@ -23,6 +31,7 @@ def read_items(
     columns = [ids, *(table.text(name) for name in _TEXTS), table.number(c.PRICE)]
     columns.append(table.times(c.UPDATED_AT, now_us, required=False))
     items = pl.DataFrame(columns).select(ITEM_COLUMNS)
+    items = items.with_columns(_with_attributes(items[c.ATTRIBUTES], table, attributes))
     empty = items.select(pl.all_horizontal(pl.col(_TEXTS).is_null())).to_series()
     table.refuse(
         c.ITEM_ID,
@@ -37,3 +46,30 @@ def read_items(
             f"apart by content; first: {first}"
         )
     return items
+
+
+def unread_columns(table: CheckedTable, attributes: Sequence[str]) -> list[str]:
+    """Columns of the file that `read_items` leaves aside."""
+    read = _further(table, attributes)
+    return [column for column in table.further if column not in read]
+
+
+def _further(table: CheckedTable, attributes: Sequence[str]) -> list[str]:
+    there = set(table.further)
+    return [name for name in attributes if name in there and reads_as_text(table.raw(name).dtype)]
+
+
+def _with_attributes(given: pl.Series, table: CheckedTable, attributes: Sequence[str]) -> pl.Series:
+    """`given`, and what the file says under the names of `attributes`: "waterproof; year 2013"."""
+    further = _further(table, attributes)
+    if not further:
+        return given
+    parts = []
+    for name in further:
+        value = table.text(name).str.strip_chars()
+        missing = value.str.to_lowercase().is_in(c.NO_VALUE)
+        label = name.replace("_", " ")
+        parts.append((label + " " + value.set(missing, None)).alias(name))
+    text = pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)
+    joined = pl.DataFrame([given, *parts]).select(text.alias(c.ATTRIBUTES)).to_series()
+    return joined.set(joined == "", None)

@@ -12,7 +12,7 @@ from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.data.checked import CheckedTable
 from learn_features.data.interactions import KNOWN_COLUMNS, check_known_items, read_interactions
-from learn_features.data.items import ITEM_COLUMNS, read_items
+from learn_features.data.items import ITEM_COLUMNS, read_items, unread_columns
 from learn_features.data.table_files import read_table, write_parquet
 
 ITEMS = "items"
@@ -50,7 +50,12 @@ def read_dataset(
     log_table = CheckedTable(
         read_table(Path(folder), INTERACTIONS), config.interaction_columns, KNOWN_COLUMNS
     )
-    items = read_items(item_table, now_us, warnings)
+    items = read_items(item_table, now_us, warnings, attributes=config.item_attributes)
+    if unread := unread_columns(item_table, config.item_attributes):
+        warnings.append(
+            f"{item_table.path}: not read: {', '.join(unread)}; columns that say what an item is belong into"
+            " data.item_attributes of learn.yaml"
+        )
     interactions, has_times = read_interactions(log_table, now_us, warnings)
     check_known_items(interactions, items, log_table, config.max_unknown_item_share, warnings)
     return Dataset(items, interactions, has_times, warnings)

@@ -112,6 +112,35 @@ def test_lists_of_keywords_are_joined_and_blanks_are_null(folder: Folder) -> Non
     assert dataset.items["brand"].to_list() == [None, None, "x"]
 
 
+def test_columns_that_describe_an_item_become_attributes(folder: Folder) -> None:
+    path = folder(
+        {
+            "attributes": ["waterproof", None, None],
+            "release_year": [2013.0, None, float("nan")],
+            "tags": [["a", "b"], ["c"], []],
+            "color": ["red", "N/A", " "],
+            "size": [9.5, 10.0, None],
+            "style": [{"x": 1}, {"x": 2}, None],
+            "stock": [1, 2, 3],
+        }
+    )
+    dataset = read(path)
+    assert dataset.items["attributes"].to_list() == [
+        "waterproof; release year 2013; tags a, b; color red; size 9.5",
+        "tags c; size 10",
+        None,
+    ]
+    assert any("not read: style, stock;" in warning for warning in dataset.warnings)
+    chosen = read(path, item_attributes=("stock",)).items["attributes"].to_list()
+    assert chosen == ["waterproof; stock 1", "stock 2", "stock 3"]
+
+
+def test_a_mapped_column_is_no_attribute_as_well(folder: Folder) -> None:
+    dataset = read(folder({"genre": ["a", "b", "c"]}), item_columns={"category": "genre"})
+    assert dataset.items["category"].to_list() == ["a", "b", "c"]
+    assert dataset.items["attributes"].null_count() == 3
+
+
 FUTURE = [T0, T0, T0, datetime(2031, 1, 1, tzinfo=UTC)]
 BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
     ({"item_id": None}, None, r"items\.parquet: column 'item_id' is missing; the file has \['title'"),
