@@ -154,7 +154,7 @@ def ask_cold(
     whole, among = Method(False, 0.0), Method(False, 0.0)
     for seed in seeds:
         started = time.monotonic()
-        score = world.scorer(world.fit(parts, seed, tuning))
+        score = world.scorer(world.fit(parts, seed, tuning, later=np.flatnonzero(held_out)))
         whole.seconds += time.monotonic() - started
         whole.answers.append(world.ask(score, cases))
         among.answers.append(world.ask(score, cases, candidates=held_out))

@@ -77,6 +77,7 @@ def fit(
     ranks: Ranks | None = None,
     tuning: Tuning | None = None,
     on_tuned: OnTuned | None = None,
+    later: NDArray[np.int64] | None = None,
 ) -> Fitted:
     """Towers trained on `parts`; everything in memory. The same seed gives the same weights.
 
@@ -84,7 +85,9 @@ def fit(
     positions, as text), by which residuals are kept. With `checkpoints`, training goes on where an earlier
     call with the same inputs was stopped. `ranks`: this process among several; all get the same towers.
     `tuning`: what an earlier fit found on these data; nothing is tuned then, and fresh weights are fitted on
-    train and validation. `on_tuned` sees the model that was fitted on `parts.train` alone.
+    train and validation. `on_tuned` sees the model that was fitted on `parts.train` alone. `later`: items
+    (catalogue positions) that came after all this, so that nothing follows from nobody's having taken them;
+    default: where the split is by time, all that nobody took, and otherwise none.
 
     Raises `DataError` (content missing or not finite), `ConfigError` (diverging loss, checkpoint of other
     inputs), `BundleError` (checkpoint of another architecture).
@@ -97,6 +100,7 @@ def fit(
     asked = parts.validation.sample(recipe.validation_cases)
     validate = validation(asked, content, towers_config.max_length)
     whole = torch.from_numpy(np.ascontiguousarray(content))
+    known = _known(parts, recipe, items, later)
     new = np.zeros(0, dtype=np.int64)
     if (
         tuning is None
@@ -110,10 +114,10 @@ def fit(
     ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
     order = tuning.order if tuning else log_order(parts, items) if recipe.reads_order else None
     with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
-        model = _start(parts, table, towers_config, recipe, seed, parent, ids, order)
+        model = _start(parts, table, towers_config, recipe, seed, parent, ids, known, order)
         while (phase := _next_phase(recipe, ended, tuning, warm=parent is not None)) is not None:
             if phase.name == FINAL and recipe.final == "refit" and ended:
-                model = _start(parts, table, towers_config, recipe, seed, parent, ids, order)
+                model = _start(parts, table, towers_config, recipe, seed, parent, ids, known, order)
             sequences = parts.train_and_validation
             if phase.name == TUNE:
                 sequences = parts.train.where(~np.isin(parts.train.items, new))
@@ -165,6 +169,17 @@ def _next_phase(recipe: Recipe, ended: list[Counters], tuning: Tuning | None, *,
     return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate)
 
 
+def _known(parts: Split, recipe: Recipe, items: int, later: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Items that are not new, rising: what somebody took, and what everybody left.
+
+    A log that is split by time does not say which items were there before its end.
+    """
+    taken = np.unique((parts.train if recipe.final == "none" else parts.train_and_validation).items)
+    if later is None and parts.kind == "global_time":
+        return taken.astype(np.int64)
+    return np.union1d(taken, np.setdiff1d(np.arange(items), [] if later is None else later)).astype(np.int64)
+
+
 def _start(
     parts: Split,
     table: ContentTable,
@@ -173,10 +188,10 @@ def _start(
     seed: int,
     parent: Parent | None,
     item_ids: Sequence[str],
+    known: NDArray[np.int64],
     order: ItemCFParameters | None,
 ) -> Trained:
     """The model before its first step: fresh weights, or the parent's."""
-    seen = np.unique((parts.train if recipe.final == "none" else parts.train_and_validation).items)
     if parent is not None:
         towers = copy.deepcopy(parent.towers)
     else:
@@ -184,7 +199,7 @@ def _start(
         towers = Towers(config)
         if order is not None:
             towers.user.start_recency(order.age)
-    model = Trained(towers, seen.astype(np.int64), len(table), row_dropout=recipe.residual_dropout)
+    model = Trained(towers, known, len(table), row_dropout=recipe.residual_dropout)
     model.to(table.device)
     if parent is None:
         trained = np.unique(parts.train.items).astype(np.int64)
@@ -196,7 +211,7 @@ def _start(
         if recipe.start == "content":
             towers.start_from_content(catalogue)
     elif parent.residuals is not None:
-        model.set_residuals(parent.residuals.lookup([item_ids[row] for row in seen]))
+        model.set_residuals(parent.residuals.lookup([item_ids[row] for row in known]))
     return model
 
 
@@ -215,4 +230,6 @@ def _saver(run: Fit, ended: list[Counters], checkpoints: Checkpoints) -> Callabl
 def _residuals(model: Trained, item_ids: Sequence[str]) -> ItemResiduals | None:
     if model.residuals is None:
         return None
-    return ItemResiduals.of([item_ids[row] for row in model.items], model.residuals.detach().cpu().numpy())
+    table = model.residuals.detach().cpu().numpy()
+    rows = np.flatnonzero(table.any(axis=1))
+    return ItemResiduals.of([item_ids[item] for item in model.items[rows]], table[rows])

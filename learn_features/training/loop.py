@@ -36,7 +36,7 @@ from learn_features.training.trained import Trained
 Progress = Callable[[int, int], None]
 Validate = Callable[[Trained], dict[str, float]]
 
-SELECTED_BY = "recall_at_10"
+SELECTED_BY = "ndcg_at_10"
 
 DIVERGED = 2.0
 """An epoch's mean loss this many times the first epoch's means that training has diverged."""

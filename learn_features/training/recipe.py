@@ -29,8 +29,8 @@ class Recipe(BaseModel):
     final_epochs: int = Field(default=3, ge=0)
     """continue: epochs that the best towers train on."""
     patience: int = Field(default=6, ge=1)
-    """Epochs without a better validation Recall@10 after which training stops."""
-    max_steps: int = Field(default=700, ge=1)
+    """Epochs without a better validation NDCG@10 after which training stops."""
+    max_steps: int = Field(default=3000, ge=1)
     """Optimiser steps of `epochs` epochs at most: on large data an epoch is a random part of it."""
     learning_rate: float = Field(default=3e-3, gt=0)
     final_learning_rate: float = Field(default=2e-3, gt=0)
@@ -45,7 +45,7 @@ class Recipe(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0)
     accumulate: int = Field(default=1, ge=1)
     """Passes that a step's batch is cut into, where it does not fit the memory; the result is the same."""
-    ema: float = Field(default=0.98, ge=0, lt=1)
+    ema: float = Field(default=0.99, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is judged and kept; 0: none."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the towers' arithmetic in training; auto: bf16 autocast on a GPU that has it, else fp32."""
@@ -54,7 +54,7 @@ class Recipe(BaseModel):
     """Share of the items that are held out as new while the number of epochs is found, to learn where new
     items should stand among trained ones; 0: new items stand where their content puts them."""
 
-    pairs_per_step: int = Field(default=1100, ge=2)
+    pairs_per_step: int = Field(default=600, ge=2)
     """softmax: (position, next item) pairs a step."""
     backwards: bool = True
     """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log."""
