@@ -19,6 +19,7 @@ from learn_features.content.lookup import ContentLookup
 from learn_features.content.store import ContentStore, content_hash
 from learn_features.contracts import columns as c
 
+FILE_ITEMS = 1_000
 GROWTH = 4
 ASKED = 200
 """Items of a look-up."""
@@ -125,8 +126,8 @@ def _peak_here(items: int) -> int:
         (model / "tokenizer.json").write_bytes(tokenizer.read_bytes())
         config = Config(state=f"{place}/state", encoder=EncoderConfig(model=str(model), template="{title}"))
         table = _titles(items)
-        for part in range(items // 100):  # many files, as a catalogue of millions comes
-            table[part * 100 : part * 100 + 100].write_parquet(f"{place}/{part:06d}.parquet")
+        for part, at in enumerate(range(0, items, FILE_ITEMS)):  # many files, as a catalogue of millions comes
+            table[at : at + FILE_ITEMS].write_parquet(f"{place}/{part:06d}.parquet")
         del table
         embed_catalogue(config, _titles(2_048))  # libraries' own buffers
         with PeakMemory() as memory:

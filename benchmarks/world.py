@@ -104,8 +104,11 @@ def simulated() -> Dataset:
 
 
 def _print(epoch: Epoch) -> None:
-    recall = epoch.validation.get("recall_at_10")
-    judged = f", validation Recall@10 {recall:.4f}" if recall is not None else ""
+    judged = "".join(
+        f", {name} {epoch.validation[name]:.4f}"
+        for name in ("recall_at_10", "ndcg_at_10")
+        if name in epoch.validation
+    )
     log.print(f"  {epoch.phase} {epoch.epoch}: loss {epoch.loss:.3f}, {epoch.seconds:.0f} s{judged}")
 
 

@@ -96,7 +96,7 @@ def _take_quality(context: Context, evaluation: dict[str, Any], run_folder: Path
         story.losses.append(epoch["loss"])
         story.phases.append(epoch["phase"])
         if epoch.get("validation"):
-            story.validation.append(epoch["validation"]["recall_at_10"])
+            story.validation.append(epoch["validation"]["ndcg_at_10"])
 
 
 def _draw_map(context: Context, space_id: str) -> None:

@@ -35,7 +35,7 @@ def plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def loss(story: Story) -> str:
-    """Training loss by epoch, a line a phase, and validation Recall@10 where it was measured."""
+    """Training loss by epoch, a line a phase, and validation NDCG@10 where it was measured."""
     with _figure(6.2, 3.1) as (figure, axes):
         for phase, line in zip(dict.fromkeys(story.phases), ("-", "--"), strict=False):
             epochs = [n for n, name in enumerate(story.phases, start=1) if name == phase]
@@ -47,7 +47,7 @@ def loss(story: Story) -> str:
         if story.validation:
             right = axes.twinx()
             right.plot(range(1, len(story.validation) + 1), story.validation, color="#d97706", linewidth=2)
-            right.set_ylabel("validation Recall@10", color="#d97706")
+            right.set_ylabel("validation NDCG@10", color="#d97706")
             right.spines[["top", "left"]].set_visible(False)
             right.set_ylim(bottom=0)
         return _svg(figure)

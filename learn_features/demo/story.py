@@ -24,7 +24,7 @@ class Story:
     phases: list[str] = field(default_factory=list)
     """Phase of each epoch: `tune` beside validation, `final` with the validation interactions in."""
     validation: list[float] = field(default_factory=list)
-    """Validation Recall@10 an epoch; may be empty."""
+    """Validation NDCG@10 an epoch; may be empty."""
     map_points: list[tuple[float, float]] = field(default_factory=list)
     map_groups: list[str] = field(default_factory=list)
     """Per point its category; empty text where there is none."""

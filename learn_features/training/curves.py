@@ -9,7 +9,7 @@ from pathlib import Path
 from learn_features.durable import sync
 
 CURVES_FILE = "curves.png"
-SHOWN = "recall_at_10"
+SHOWN = "ndcg_at_10"
 POINTS = 200
 """About how many points a phase's loss curve has."""
 
@@ -38,7 +38,7 @@ class Point:
 
 
 def draw_curves(epochs: Sequence[Epoch], points: Sequence[Point], file: Path) -> None:
-    """Loss by step and validation Recall@10 by epoch, as a PNG; written whole."""
+    """Loss by step and validation NDCG@10 by epoch, as a PNG; written whole."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -62,7 +62,7 @@ def draw_curves(epochs: Sequence[Epoch], points: Sequence[Point], file: Path) ->
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats)")
     axes.legend(loc="upper right")
-    quality.set_ylabel("validation Recall@10")
+    quality.set_ylabel("validation NDCG@10")
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
