@@ -126,7 +126,8 @@ def _peak_here(items: int) -> int:
         (model / "tokenizer.json").write_bytes(tokenizer.read_bytes())
         config = Config(state=f"{place}/state", encoder=EncoderConfig(model=str(model), template="{title}"))
         table = _titles(items)
-        for part, at in enumerate(range(0, items, FILE_ITEMS)):  # many files, as a catalogue of millions comes
+        # many files, as a catalogue of millions comes
+        for part, at in enumerate(range(0, items, FILE_ITEMS)):
             table[at : at + FILE_ITEMS].write_parquet(f"{place}/{part:06d}.parquet")
         del table
         embed_catalogue(config, _titles(2_048))  # libraries' own buffers
