@@ -99,7 +99,7 @@ def read(items: str, interactions: str) -> Dataset:
 
 def simulated() -> Dataset:
     with tempfile.TemporaryDirectory() as folder:
-        simulate(seed=0, items=120, users=80).write(folder)
+        simulate(seed=0, items=120, users=160).write(folder)
         return read_dataset(folder)
 
 

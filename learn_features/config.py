@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from learn_features.contracts import columns as c
 from learn_features.contracts import events, names
 from learn_features.contracts.history import HistoryRule
 from learn_features.errors import ConfigError
@@ -57,6 +66,18 @@ class DataConfig(_Section):
     item_attributes: tuple[str, ...] = DESCRIPTIVE_COLUMNS
     """Further columns of the items table that say what an item is; those that the table has enter the text
     `attributes`, a `year` of 2013 as "year 2013". Others are not read."""
+
+    @field_validator("item_attributes")
+    @classmethod
+    def _further_columns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = {c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT}
+        wrong = sorted({name for name in names if name in known or names.count(name) > 1})
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)}: name further columns, each once; the contract's own are read anyway"
+            )
+        return names
+
     max_unknown_item_share: float = Field(default=0.2, ge=0, le=1)
     """Above this share of interactions with unknown items, `check` fails."""
 

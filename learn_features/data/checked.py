@@ -101,7 +101,7 @@ class CheckedTable:
             raw = raw.cast(pl.List(pl.String)).list.drop_nulls().list.join(", ")
         text = raw.cast(pl.String)
         if raw.dtype.is_float():  # gaps turn whole numbers into decimals
-            text = text.str.replace(r"\.0$", "").replace("NaN", None)
+            text = text.str.replace(r"\.0$", "").replace(["NaN", "inf", "-inf"], None)
         blank = text.str.strip_chars() == ""
         return text.to_frame().select(pl.when(~blank).then(text).alias(name)).to_series()
 
@@ -189,7 +189,7 @@ class CheckedTable:
 def reads_as_text(dtype: pl.DataType) -> bool:
     """Whether values of this type are text, numbers, or plain lists of either."""
     if isinstance(dtype, pl.List):
-        return not dtype.inner.is_nested()
+        return dtype.inner.is_numeric() or dtype.inner == pl.String
     return _is_text(dtype) or dtype.is_numeric() or dtype == pl.Null
 
 

@@ -64,12 +64,15 @@ def _with_attributes(given: pl.Series, table: CheckedTable, attributes: Sequence
     further = _further(table, attributes)
     if not further:
         return given
-    parts = []
+    parts = [_present(given)]
     for name in further:
-        value = table.text(name).str.strip_chars()
-        missing = value.str.to_lowercase().is_in(c.NO_VALUE)
-        label = name.replace("_", " ")
-        parts.append((label + " " + value.set(missing, None)).alias(name))
+        value = _present(table.text(name).str.strip_chars())
+        parts.append((name.replace("_", " ") + " " + value).alias(name))
     text = pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)
-    joined = pl.DataFrame([given, *parts]).select(text.alias(c.ATTRIBUTES)).to_series()
+    joined = pl.DataFrame(parts).select(text.alias(c.ATTRIBUTES)).to_series()
     return joined.set(joined == "", None)
+
+
+def _present(texts: pl.Series) -> pl.Series:
+    """Null where a text only says that there is none."""
+    return texts.set(texts.str.strip_chars().str.to_lowercase().is_in(c.NO_VALUE), None)

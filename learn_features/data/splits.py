@@ -8,7 +8,9 @@ leave_one_out   Each user's last moment is the test target, the one before the v
                 moment is all interactions of one user at one time. Where there is only an order it is
                 the only split; where there are times it is there to compare with published figures.
 
-A cut never falls inside a user's ties: both kinds cut between moments.
+A cut never falls inside a user's ties: both kinds cut between moments. Targets are items that the user has
+not taken before, as a ranking leaves out what was seen: a repeated one would be the only seen item in it, and
+whatever scores histories high would find it. Repeats are for rankings that keep what was seen.
 """
 
 from dataclasses import dataclass
@@ -52,9 +54,15 @@ class Split:
 
 
 def split(
-    dataset: Dataset, index: ItemIndex, rule: HistoryRule, kind: Kind | Literal["auto"] = "auto"
+    dataset: Dataset,
+    index: ItemIndex,
+    rule: HistoryRule,
+    kind: Kind | Literal["auto"] = "auto",
+    *,
+    repeats: bool = False,
 ) -> Split:
-    """Split `dataset`; `auto` takes global time where there are times.
+    """Split `dataset`; `auto` takes global time where there are times. `repeats`: targets may be items that
+    the user has taken before.
 
     Raises `DataError` where nobody has a history and a target.
     """
@@ -69,9 +77,9 @@ def split(
     result = Split(
         kind=kind,
         train=log.where(part == 0),
-        validation=_cases(log, part == 0, part == 1),
+        validation=_cases(log, part == 0, part == 1, repeats),
         train_and_validation=log.where(part <= 1),
-        test=_cases(log, part <= 1, part == 2),
+        test=_cases(log, part <= 1, part == 2, repeats),
         everything=log,
         data_cutoff_us=int(log.times_us.max()),
         has_times=dataset.has_times,
@@ -79,8 +87,8 @@ def split(
     for name, cases in (("validation", result.validation), ("test", result.test)):
         if len(cases) == 0:
             raise DataError(
-                f"the {name} part of the split ({kind}) has no user with a history before and an item after "
-                f"the cut; {len(log):,} users and {len(log.items):,} interactions are too few"
+                f"the {name} part of the split ({kind}) has no user with a history before and a new item"
+                f" after the cut; {len(log):,} users and {len(log.items):,} interactions are too few"
             )
     return result
 
@@ -106,10 +114,13 @@ def _parts_by_user(log: Sequences) -> np.ndarray:
     return np.where(moments == first, 0, part).astype(np.int8)
 
 
-def _cases(log: Sequences, before: np.ndarray, after: np.ndarray) -> Cases:
-    """Users with interactions both in `before` and `after` (bool (N,))."""
+def _cases(log: Sequences, before: np.ndarray, after: np.ndarray, repeats: bool) -> Cases:
+    """Users with interactions in `before` and `after` (bool (N,)), there with a new item unless `repeats`."""
     users = log.users
     count = len(log.user_ids)
+    if not repeats:
+        pairs = users * (int(log.items.max()) + 1) + log.items
+        after = after & ~np.isin(pairs, pairs[before])
     has_both = (np.bincount(users[before], minlength=count) > 0) & (
         np.bincount(users[after], minlength=count) > 0
     )

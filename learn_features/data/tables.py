@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from learn_features.config import DataConfig
+from learn_features.config import DESCRIPTIVE_COLUMNS, DataConfig
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.data.checked import CheckedTable
@@ -53,9 +53,12 @@ def read_dataset(
     items = read_items(item_table, now_us, warnings, attributes=config.item_attributes)
     if unread := unread_columns(item_table, config.item_attributes):
         warnings.append(
-            f"{item_table.path}: not read: {', '.join(unread)}; columns that say what an item is belong into"
-            " data.item_attributes of learn.yaml"
+            f"{item_table.path}: not read: {', '.join(unread)}; columns of text or numbers that say what an"
+            " item is belong into data.item_attributes of learn.yaml"
         )
+    absent = sorted(set(config.item_attributes) - set(item_table.further))
+    if absent and config.item_attributes != DESCRIPTIVE_COLUMNS:
+        warnings.append(f"{item_table.path}: has no {', '.join(absent)}, named in data.item_attributes")
     interactions, has_times = read_interactions(log_table, now_us, warnings)
     check_known_items(interactions, items, log_table, config.max_unknown_item_share, warnings)
     return Dataset(items, interactions, has_times, warnings)

@@ -27,9 +27,10 @@ def evaluate(
 ) -> dict[str, Evaluated]:
     """Each method's ranks of the cases' targets, and from them every metric at every k.
 
-    `mask_history` takes the items of a case's history out of the ranking, except those that are targets
-    again. `candidates`, bool (items,), leaves only some items in it, which must hold every target
-    (`Cases.targeting`); `ValueError` otherwise. `progress` counts cases over all methods.
+    `mask_history` takes the items of a case's history out of the ranking: nobody finds a target among them
+    (`data.splits` makes cases without). `candidates`, bool (items,), leaves only some items in it, which
+    must hold every target (`Cases.targeting`); `ValueError` otherwise. `progress` counts cases over all
+    methods.
     """
     if candidates is not None and not candidates[cases.target_items].all():
         count = np.count_nonzero(~candidates[cases.target_items])
@@ -64,11 +65,8 @@ def _in_play(
     scores = np.array(scores, dtype=np.float32)
     scores[np.isnan(scores)] = -np.inf
     if mask_history:
-        target_rows = np.repeat(np.arange(len(cases)), np.diff(cases.target_offsets))
-        kept = scores[target_rows, cases.target_items]
         history_rows = np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets))
         scores[history_rows, cases.history_items] = -np.inf
-        scores[target_rows, cases.target_items] = kept
     if candidates is not None:
         scores[:, ~candidates] = -np.inf
     return scores

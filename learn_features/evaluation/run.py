@@ -61,7 +61,7 @@ def evaluate_run(
     index = ItemIndex(dataset.items[c.ITEM_ID])
     about = describe(run_folder)
     rule = history_rule(run_folder, about)
-    parts = split(dataset, index, rule, _kind(run_folder, about, kind))
+    parts = split(dataset, index, rule, _kind(run_folder, about, kind), repeats=not mask_history)
     _refuse_other_encoder(config, run_folder, about)
     vectors = load_content(config, dataset.items)
     fitted = tuned(

@@ -100,7 +100,8 @@ def fit(
     asked = parts.validation.sample(recipe.validation_cases)
     validate = validation(asked, content, towers_config.max_length)
     whole = torch.from_numpy(np.ascontiguousarray(content))
-    known = _known(parts, recipe, items, later)
+    taken = _taken(parts, recipe)
+    left = _left(parts, taken, items, later)
     new = np.zeros(0, dtype=np.int64)
     if (
         tuning is None
@@ -114,10 +115,10 @@ def fit(
     ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
     order = tuning.order if tuning else log_order(parts, items) if recipe.reads_order else None
     with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
-        model = _start(parts, table, towers_config, recipe, seed, parent, ids, known, order)
+        model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, order)
         while (phase := _next_phase(recipe, ended, tuning, warm=parent is not None)) is not None:
             if phase.name == FINAL and recipe.final == "refit" and ended:
-                model = _start(parts, table, towers_config, recipe, seed, parent, ids, known, order)
+                model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, order)
             sequences = parts.train_and_validation
             if phase.name == TUNE:
                 sequences = parts.train.where(~np.isin(parts.train.items, new))
@@ -136,16 +137,21 @@ def fit(
                 checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
             )
             if phase.name == TUNE and len(new):
-                run.counters.new_item_move = find_move(model, whole, asked, new)
+                run.counters.new_item_move = find_move(model, whole, asked, new, left)
             if phase.name == TUNE and on_tuned is not None:
                 on_tuned(model)
             ended.append(run.counters)
         found = tuning or Tuning(ended[0].best_epoch, order, ended[0].new_item_move)
+        untaken = np.setdiff1d(np.arange(items), taken)
+        standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
+        if parent is not None and parent.residuals is not None:
+            standing = parent.residuals.lookup([ids[row] for row in untaken])
         if found.new_item_move:
-            move_new_items(model, whole, asked, found.new_item_move)
+            shift = move_new_items(model, whole, asked, found.new_item_move)
+            standing[np.isin(untaken, left)] -= shift.cpu().numpy()
     return Fitted(
         towers=model.towers.eval(),
-        residuals=_residuals(model, ids),
+        residuals=_residuals(model, ids, untaken, standing),
         epochs=[epoch for counters in ended for epoch in counters.history],
         best=ended[0].history[(ended[0].best_epoch or len(ended[0].history)) - 1],
         tuning=found,
@@ -169,15 +175,19 @@ def _next_phase(recipe: Recipe, ended: list[Counters], tuning: Tuning | None, *,
     return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate)
 
 
-def _known(parts: Split, recipe: Recipe, items: int, later: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Items that are not new, rising: what somebody took, and what everybody left.
+def _taken(parts: Split, recipe: Recipe) -> NDArray[np.int64]:
+    """Items that a training sees somebody take, rising."""
+    seen = parts.train if recipe.final == "none" else parts.train_and_validation
+    return np.unique(seen.items).astype(np.int64)
 
-    A log that is split by time does not say which items were there before its end.
-    """
-    taken = np.unique((parts.train if recipe.final == "none" else parts.train_and_validation).items)
+
+def _left(
+    parts: Split, taken: NDArray[np.int64], items: int, later: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Items that were there and nobody took: not new. A log that is split by time does not tell them."""
     if later is None and parts.kind == "global_time":
-        return taken.astype(np.int64)
-    return np.union1d(taken, np.setdiff1d(np.arange(items), [] if later is None else later)).astype(np.int64)
+        return np.zeros(0, dtype=np.int64)
+    return np.setdiff1d(np.arange(items), taken if later is None else np.union1d(taken, later))
 
 
 def _start(
@@ -188,7 +198,7 @@ def _start(
     seed: int,
     parent: Parent | None,
     item_ids: Sequence[str],
-    known: NDArray[np.int64],
+    taken: NDArray[np.int64],
     order: ItemCFParameters | None,
 ) -> Trained:
     """The model before its first step: fresh weights, or the parent's."""
@@ -199,7 +209,7 @@ def _start(
         towers = Towers(config)
         if order is not None:
             towers.user.start_recency(order.age)
-    model = Trained(towers, known, len(table), row_dropout=recipe.residual_dropout)
+    model = Trained(towers, taken, len(table), row_dropout=recipe.residual_dropout)
     model.to(table.device)
     if parent is None:
         trained = np.unique(parts.train.items).astype(np.int64)
@@ -211,7 +221,7 @@ def _start(
         if recipe.start == "content":
             towers.start_from_content(catalogue)
     elif parent.residuals is not None:
-        model.set_residuals(parent.residuals.lookup([item_ids[row] for row in known]))
+        model.set_residuals(parent.residuals.lookup([item_ids[row] for row in taken]))
     return model
 
 
@@ -227,9 +237,13 @@ def _saver(run: Fit, ended: list[Counters], checkpoints: Checkpoints) -> Callabl
     return save
 
 
-def _residuals(model: Trained, item_ids: Sequence[str]) -> ItemResiduals | None:
+def _residuals(
+    model: Trained, item_ids: Sequence[str], untaken: NDArray[np.int64], standing: NDArray[np.float32]
+) -> ItemResiduals | None:
+    """Of trained items, and what keeps untaken ones where they are; rows of zeros say nothing."""
     if model.residuals is None:
         return None
-    table = model.residuals.detach().cpu().numpy()
+    table = np.concatenate((model.residuals.detach().cpu().numpy(), standing))
+    named = np.concatenate((model.items, untaken))
     rows = np.flatnonzero(table.any(axis=1))
-    return ItemResiduals.of([item_ids[item] for item in model.items[rows]], table[rows])
+    return ItemResiduals.of([item_ids[item] for item in named[rows]], table[rows])

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 CHUNK_SCORES = {"cpu": 400_000, "cuda": 64_000_000}
 """Scores at a time: what a core's cache holds (1.6 MB), or what does not crowd a GPU's memory."""
@@ -82,6 +83,7 @@ class _MeanCrossEntropy(Function):
         return total / rows
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
         of_users, of_items = ctx.saved_tensors
         scale = gradient / ctx.rows

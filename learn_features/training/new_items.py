@@ -41,16 +41,18 @@ def draw_new(parts: Split, share: float, rng: np.random.Generator) -> NDArray[np
 
 
 @torch.inference_mode()
-def find_move(model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int64]) -> float:
+def find_move(
+    model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int64], left: NDArray[np.int64]
+) -> float:
     """How far items without a residual may move, in units of MOVES.
 
     Judged by each case's first target. `content` (n items, C); `model` was trained without anything of
-    `new` items, which count as such.
+    `new` items, which count as such; `left` ones were there and nobody took them, so they stay.
     """
     users = _user_vectors(model, content, cases).cpu()
     rows = torch.arange(len(cases))
     targets = torch.from_numpy(cases.target_items[cases.target_offsets[:-1]].astype(np.int64))
-    moving = np.union1d(np.setdiff1d(np.arange(len(content)), model.items), new)
+    moving = np.union1d(np.setdiff1d(np.arange(len(content)), np.union1d(model.items, left)), new)
     column = torch.full((len(content),), -1)
     column[torch.from_numpy(moving)] = torch.arange(len(moving))
 
@@ -80,13 +82,17 @@ def find_move(model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int
 
 
 @torch.no_grad()
-def move_new_items(model: Trained, content: Tensor, cases: Cases, move: float) -> None:
-    """Move every item without a residual by `move`, as `find_move` measured it; trained ones stay."""
+def move_new_items(model: Trained, content: Tensor, cases: Cases, move: float) -> Tensor:
+    """Move every item without a residual by `move`, as `find_move` measured it; trained ones stay.
+
+    The shift (D,) of the projection, which is the negative residual of whatever else is to stay.
+    """
     if model.residuals is None or model.towers.item.projection is None:
         raise ConfigError("training: new items are moved only where items have a projection and residuals")
     shift = move * _length(model, content) * _direction(_user_vectors(model, content, cases))
     model.towers.item.projection.linear.bias += shift
     model.residuals -= shift
+    return shift
 
 
 def _user_vectors(model: Trained, content: Tensor, cases: Cases) -> Tensor:

@@ -31,8 +31,9 @@ def dataset(rows: list[tuple[str, str, int]], has_times: bool = True) -> Dataset
     return Dataset(items, log, has_times)
 
 
-def divide(data: Dataset, kind: str = "auto") -> Split:
-    return split(data, ItemIndex(data.items["item_id"]), HistoryRule(), kind)  # type: ignore[arg-type]
+def divide(data: Dataset, kind: str = "auto", *, repeats: bool = False) -> Split:
+    index = ItemIndex(data.items["item_id"])
+    return split(data, index, HistoryRule(), kind, repeats=repeats)  # type: ignore[arg-type]
 
 
 def test_leave_one_out_by_hand() -> None:
@@ -62,7 +63,7 @@ def test_global_time_by_hand() -> None:
     rows = [("a", f"i{n % 7}", n) for n in range(17)]
     rows += [("b", "i0", 16), ("b", "i1", 17), ("b", "i1", 18), ("b", "i2", 19)]
     rows += [("c", "i5", 18), ("a", "i6", 19)]
-    parts = divide(dataset(rows))
+    parts = divide(dataset(rows), repeats=True)
     # 23 events; times sorted: 0 … 15, 16, 16, 17, 18, 18, 19, 19; cuts at positions 18 (17) and 20 (18)
     assert parts.kind == "global_time"
     assert parts.validation.user_ids == ["b"]
@@ -79,8 +80,19 @@ def test_global_time_by_hand() -> None:
 def test_targets_are_the_next_distinct_items() -> None:
     rows = [("a", "x", n) for n in range(200)]
     rows += [("a", "y", 200), ("a", "y", 201)] + [("a", f"z{n:02d}", 202 + n) for n in range(20)]
-    test = divide(dataset(rows)).test
+    test = divide(dataset(rows), repeats=True).test
     assert len(test.targets(0)) == MAX_TARGETS == len(set(test.targets(0).tolist()))
+
+
+def test_what_was_taken_before_is_no_target() -> None:
+    rows = [("a", "x", 1), ("a", "y", 2), ("a", "z", 3), ("a", "y", 4), ("a", "w", 4)]
+    rows += [("b", "x", 1), ("b", "y", 2), ("b", "z", 3), ("b", "x", 4)]
+    data = dataset(rows, has_times=False)
+    new, all_of_them = divide(data).test, divide(data, repeats=True).test
+    assert new.user_ids == ["a"]
+    assert new.targets(0).tolist() == [0]
+    assert all_of_them.user_ids == ["a", "b"]
+    assert [all_of_them.targets(n).tolist() for n in range(2)] == [[2, 0], [1]]
 
 
 def test_an_order_is_not_split_by_time_and_tiny_logs_are_refused() -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from learn_features.config import DataConfig
 from learn_features.contracts.events import InteractionRecord
+from learn_features.data.catalogue import Catalogue
 from learn_features.data.tables import read_dataset, write_dataset
 from learn_features.errors import DataError
 
@@ -131,8 +133,17 @@ def test_columns_that_describe_an_item_become_attributes(folder: Folder) -> None
         None,
     ]
     assert any("not read: style, stock;" in warning for warning in dataset.warnings)
-    chosen = read(path, item_attributes=("stock",)).items["attributes"].to_list()
-    assert chosen == ["waterproof; stock 1", "stock 2", "stock 3"]
+    chosen = read(path, item_attributes=("stock", "stok"))
+    assert chosen.items["attributes"].to_list() == ["waterproof; stock 1", "stock 2", "stock 3"]
+    assert any("has no stok, named in data.item_attributes" in warning for warning in chosen.warnings)
+    blocks = pl.concat(Catalogue(path).blocks())
+    assert blocks["attributes"].to_list() == dataset.items["attributes"].to_list()
+
+
+@pytest.mark.parametrize("names", [("year", "year"), ("brand",)])
+def test_attributes_name_further_columns_once(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError, match="name further columns, each once"):
+        DataConfig(item_attributes=names)
 
 
 def test_a_mapped_column_is_no_attribute_as_well(folder: Folder) -> None:

@@ -196,6 +196,21 @@ def test_new_items_move_and_those_that_were_left_do_not(kind, later, left):
     assert (changed[~stayed] > 0.01).all()
 
 
+def test_what_was_left_stays_through_a_warm_start():
+    content = np.concatenate((content_of(), content_of(seed=1)[:3]))
+    towers = TOWERS.model_copy(update={"residuals": True})
+    first = fit(make_split(True), content, towers, RECIPE, seed=0, tuning=Tuning(1, new_item_move=0.7))
+    untaken = [str(row) for row in range(ITEMS, ITEMS + 3)]
+    rows = first.residuals.lookup(untaken)
+    assert (np.linalg.norm(rows, axis=1) > 0.01).all()
+    for kind in ("leave_one_out", "global_time"):
+        again = fit(
+            replace(make_split(True), kind=kind), content, towers, RECIPE, seed=1,
+            parent=Parent(first.towers, "s0", first.residuals),
+        )  # fmt: skip
+        np.testing.assert_array_equal(again.residuals.lookup(untaken), rows)
+
+
 def test_averaged_weights_are_what_is_judged_and_kept():
     recipe = RECIPE.model_copy(update={"ema": 0.99, "final": "none", "epochs": 4, "patience": 9})
     plain, averaged = (

@@ -10,6 +10,7 @@ from learn_features.training.trained import Trained
 from tests.training.world import ITEMS, TOWERS, C, make_split
 
 NEW = np.arange(5, ITEMS, 8)
+NONE = np.zeros(0, dtype=np.int64)
 
 
 def model_and_content():
@@ -31,7 +32,7 @@ def ndcg(scores, cases):
 
 def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best():
     cases = make_split(False).validation
-    best = find_move(*model_and_content(), cases, NEW)
+    best = find_move(*model_and_content(), cases, NEW, NONE)
     values = {}
     for move in MOVES:
         model, content = model_and_content()
@@ -63,6 +64,6 @@ def test_items_that_nobody_takes_hold_the_move_back(monkeypatch):
     monkeypatch.setattr(new_items, "TOLERANCE", 0.0)
     model, content = model_and_content()
     cases = make_split(False).validation
-    assert find_move(model, content, cases, NEW) > 0
+    assert find_move(model, content, cases, NEW, NONE) > 0
     cases.target_items[np.isin(cases.target_items, NEW)] = 0
-    assert find_move(model, content, cases, NEW) == 0.0
+    assert find_move(model, content, cases, NEW, NONE) == 0.0

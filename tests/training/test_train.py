@@ -168,6 +168,6 @@ def test_items_without_a_content_vector_are_counted_and_named(trained, tmp_path,
     config, base, _ = trained
     nothing = config.model_copy(update={"state": str(tmp_path / "empty")})
     monkeypatch.setattr(content_file, "embed_catalogue", lambda *_: None)
-    with pytest.raises(DataError, match=r"20 of 20 items have no content vector, first i0, i1, i2, i3, i4;"):
+    with pytest.raises(DataError, match=r"36 of 36 items have no content vector, first i0, i1, i2, i3, i4;"):
         train(nothing, base / "data", tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
