@@ -46,8 +46,9 @@ def find_move(
 ) -> float:
     """How far items without a residual may move, in units of MOVES.
 
-    Judged by each case's first target. `content` (n items, C); `model` was trained without anything of
-    `new` items, which count as such; `left` ones were there and nobody took them, so they stay.
+    Judged by each case's first target, which its history must lack. `content` (n items, C); `model` was
+    trained without anything of `new` items, which count as such; `left` ones were there and nobody took them,
+    so they stay.
     """
     users = _user_vectors(model, content, cases).cpu()
     rows = torch.arange(len(cases))
@@ -61,12 +62,10 @@ def find_move(
     seen_items = torch.from_numpy(cases.history_items.astype(np.int64))
     own = scores[rows, targets]
     scores[seen_rows, seen_items] = -torch.inf
-    scores[rows, targets] = own
     scores[:, torch.from_numpy(moving)] = -torch.inf
     seen = torch.zeros(len(cases), len(moving), dtype=torch.bool)
     seen[seen_rows[column[seen_items] >= 0], column[seen_items][column[seen_items] >= 0]] = True
     is_moving = column[targets] >= 0
-    seen[rows[is_moving], column[targets][is_moving]] = False
 
     direction, length = _direction(users), _length(model, content).cpu()
     projected = _projected(model, content, moving).cpu()
