@@ -79,7 +79,7 @@ def open_world(asked: argparse.Namespace) -> World:
     log.print(
         f"{len(parts.everything):,} users with at least {asked.min_interactions} interactions, "
         f"{len(index):,} items, {len(parts.everything.items):,} interactions; {parts.kind}, "
-        f"{len(parts.test):,} test cases; seen items are not ranked"
+        f"{len(parts.test):,} test cases; seen items are neither ranked nor asked for"
     )
     changes = {"epochs": asked.epochs} if asked.epochs else {}
     towers = tower_preset(

@@ -35,7 +35,7 @@ def evaluate(
         SplitKind, typer.Option(help="Must be the split that the run was trained on; auto takes it.")
     ] = SplitKind.auto,
     mask_history: Annotated[
-        bool, typer.Option(help="Leave items of the history out of the ranking, unless they come again.")
+        bool, typer.Option(help="Neither rank nor ask for what a user has taken before.")
     ] = True,
     baselines: Annotated[str, typer.Option(help="quick, all, or names with commas between.")] = "quick",
     budget: Annotated[

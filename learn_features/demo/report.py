@@ -29,7 +29,7 @@ def render(summary: Summary, story: Story) -> str:
         about=escape(_about(summary)),
         tiles=_tiles(summary),
         quality_note=escape(
-            f"Split: {summary.data.get('split', '')}. Whole catalogue ranked, seen items masked, "
+            f"Split: {summary.data.get('split', '')}. Whole catalogue ranked, seen items left out, "
             f"ties count against. {summary.data.get('test_cases', 0)} test cases."
         ),
         quality_plot=plots.quality(summary.quality),
