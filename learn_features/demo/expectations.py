@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-_MOST_INTERACTIONS = 140_000
+_MOST_INTERACTIONS = 110_000
 """Training takes a bounded number of steps: more interactions than this take no longer."""
 
 
@@ -25,7 +25,7 @@ def expected_seconds(step: str, size: Size) -> float:
     repetitions = 0.6 if size.quick else 1.0
     return {
         "data": 1 + 0.7 * interactions,
-        "train": 25 + 75 * size.characters / 1e6 + items + 7 * interactions,
+        "train": 25 + 75 * size.characters / 1e6 + items + 22 * interactions,
         "serve": 8 + 0.8 * items + 0.5 * users,
         "stream": 28 * repetitions,
         "rollout": 20 + 12 * repetitions + 1.5 * interactions,
