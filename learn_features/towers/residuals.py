@@ -23,7 +23,8 @@ _KEYS, _RESIDUALS = "keys", "residuals"
 
 
 class ItemResiduals:
-    """A residual (D,) float32 for each item that training has seen; zeros for all others.
+    """A residual (D,) float32 for each item that training knows: what it learned of taken ones, and what
+    keeps those that nobody took in their place. Zeros for all others.
 
     Args:
         keys: uint64 (2, n), ascending, none twice.

@@ -51,7 +51,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Trained towers, the residuals of trained items, and what led to them."""
+    """Trained towers, the residuals of known items, and what led to them."""
 
     towers: Towers
     residuals: ItemResiduals | None
