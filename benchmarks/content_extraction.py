@@ -36,14 +36,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import content_peers, content_stores
+from benchmarks import content_catalogue, content_peers, content_stores
 from benchmarks.content_flops import GemmPeak, model_flops
 from benchmarks.machine import emit
-from learn_features.config import Config, EncoderConfig
-from learn_features.content.embed import CatalogueEmbedder
+from learn_features.config import EncoderConfig
 from learn_features.content.encoder import Encoder, open_encoder
 from learn_features.content.sources import locate
-from learn_features.contracts import columns as c
 from learn_features.errors import ConfigError
 
 log = Console(stderr=True)
@@ -91,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     against_peers(rows, claims, config, encoder, texts, folder, size)
     latency(rows, encoder, texts, size)
     authors_way(rows, claims, texts, folder, size)
-    whole_run(rows, claims, config, encoder, items[: size.run_items])
+    content_catalogue.measure(rows, claims, config, encoder, items[: size.run_items])
     content_stores.measure(rows, claims, size.store_items, size.memory_items)
     if torch.cuda.is_available():
         from benchmarks.content_gpu import gpu_mfu
@@ -217,70 +215,6 @@ def authors_way(
     ratio = _median_ratio(*rates.values())
     rows += [{"what": name, "items_per_second": statistics.median(found)} for name, found in rates.items()]
     claims["vs_authors_way"] = ratio
-
-
-def whole_run(
-    rows: list[dict[str, Any]],
-    claims: dict[str, float],
-    config: EncoderConfig,
-    encoder: Encoder,
-    items: pl.DataFrame,
-) -> None:
-    """A catalogue from table to store with a warm encoder, then with 1 % of its titles changed."""
-    busy = _Busy(encoder)
-    with tempfile.TemporaryDirectory() as place:
-        settings = Config(state=place, encoder=config)
-        seconds, encoded = [], []
-        changed = pl.int_range(pl.len()) % 100 == 0
-        again = items.with_columns(
-            pl.when(changed).then(pl.col(c.TITLE) + " (new)").otherwise(c.TITLE).alias(c.TITLE)
-        )
-        for table in (items, again):
-            started = time.perf_counter()
-            parts = list(CatalogueEmbedder(settings, encoder=encoder).embed(table))
-            seconds.append(time.perf_counter() - started)
-            encoded.append(sum(part.encoded for part in parts))
-            if len(seconds) == 1:
-                outside = 1 - busy.seconds / encoder.model.workers / seconds[0]
-                tokens = sum(part.tokens for part in parts)
-    busy.stop()
-    rows.append(
-        {
-            "what": "catalogue → store",
-            "items": items.height,
-            "items_per_second": items.height / seconds[0],
-            "tokens_per_second": tokens / seconds[0],
-            "seconds": seconds[0],
-        }
-    )
-    rows.append({"what": "the same, 1 % changed", "items": encoded[1], "seconds": seconds[1]})
-    claims["share_outside_model"] = max(0.0, outside)
-    claims["reembed_1pct_cost"] = seconds[1] / seconds[0]
-
-
-class _Busy:
-    """Seconds that threads spend in the model."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.seconds = 0.0
-        self._model, self._begin = encoder.model, encoder.model.begin
-        encoder.model.begin = self._timed  # type: ignore[method-assign]
-
-    def _timed(self, texts: Sequence[NDArray[np.int32]]) -> Callable[[], NDArray[np.floating]]:
-        started = time.perf_counter()
-        wait = self._begin(texts)
-        self.seconds += time.perf_counter() - started
-
-        def waited() -> NDArray[np.floating]:
-            since = time.perf_counter()
-            vectors = wait()
-            self.seconds += time.perf_counter() - since
-            return vectors
-
-        return waited
-
-    def stop(self) -> None:
-        self._model.begin = self._begin  # type: ignore[method-assign]
 
 
 def read_items(file: str | None, count: int) -> pl.DataFrame:

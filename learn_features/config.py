@@ -38,24 +38,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-DESCRIPTIVE_COLUMNS = (
-    *(
-        "year",
-        "release_year",
-        "genre",
-        "genres",
-        "tags",
-        "author",
-        "artist",
-        "director",
-        "actors",
-        "publisher",
-    ),
-    *("manufacturer", "language", "country", "platform", "color", "colour", "material", "size", "style"),
-)
-"""Columns that describe an item in most tables that have them, and seldom change."""
-
-
 class DataConfig(_Section):
     """Tables that come in."""
 
@@ -63,9 +45,11 @@ class DataConfig(_Section):
     """Contract column → column in the items table, where they differ."""
     interaction_columns: dict[str, str] = {}
     """Contract column → column in the interactions table, where they differ."""
-    item_attributes: tuple[str, ...] = DESCRIPTIVE_COLUMNS
+    item_attributes: tuple[str, ...] = c.DESCRIPTIVE_COLUMNS
     """Further columns of the items table that say what an item is; those that the table has enter the text
     `attributes`, a `year` of 2013 as "year 2013". Others are not read."""
+    max_unknown_item_share: float = Field(default=0.2, ge=0, le=1)
+    """Above this share of interactions with unknown items, `check` fails."""
 
     @field_validator("item_attributes")
     @classmethod
@@ -77,9 +61,6 @@ class DataConfig(_Section):
                 f"{', '.join(wrong)}: name further columns, each once; the contract's own are read anyway"
             )
         return names
-
-    max_unknown_item_share: float = Field(default=0.2, ge=0, le=1)
-    """Above this share of interactions with unknown items, `check` fails."""
 
 
 class EncoderConfig(_Section):

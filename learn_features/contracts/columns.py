@@ -21,6 +21,13 @@ UPDATED_AT = "updated_at"
 ITEM_TEXT_COLUMNS = (TITLE, CATEGORY, BRAND, PRICE, KEYWORDS, ATTRIBUTES, DESCRIPTION)
 """Fields that a text template may use, in the order of the offline schema."""
 
+DESCRIPTIVE_COLUMNS = (
+    *("year", "release_year", "genre", "genres", "tags", "author", "artist", "director", "actors"),
+    *("publisher", "manufacturer", "language", "country", "platform"),
+    *("color", "colour", "material", "size", "style"),
+)
+"""Further columns that describe an item in most tables that have them, and seldom change."""
+
 NO_VALUE = ("none", "nan", "null", "n/a")
 """Texts that stand for a missing field, in lower case."""
 

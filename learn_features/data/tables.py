@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from learn_features.config import DESCRIPTIVE_COLUMNS, DataConfig
+from learn_features.config import DataConfig
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.data.checked import CheckedTable
@@ -57,7 +57,7 @@ def read_dataset(
             " item is belong into data.item_attributes of learn.yaml"
         )
     absent = sorted(set(config.item_attributes) - set(item_table.further))
-    if absent and config.item_attributes != DESCRIPTIVE_COLUMNS:
+    if absent and config.item_attributes != c.DESCRIPTIVE_COLUMNS:
         warnings.append(f"{item_table.path}: has no {', '.join(absent)}, named in data.item_attributes")
     interactions, has_times = read_interactions(log_table, now_us, warnings)
     check_known_items(interactions, items, log_table, config.max_unknown_item_share, warnings)

@@ -16,27 +16,9 @@ CHUNK_SCORES = {"cpu": 400_000, "cuda": 64_000_000}
 """Scores at a time: what a core's cache holds (1.6 MB), or what does not crowd a GPU's memory."""
 
 
-def mean_cross_entropy(
-    users: Tensor,
-    items: Tensor,
-    positives: Tensor,
-    *,
-    seen: Tensor | None = None,
-    votes: Tensor | None = None,
-    votes_share: float = 0.0,
-) -> Tensor:
-    """Mean over rows of −Σ_j t_j · log softmax(users · itemsᵀ)_j, in nats.
+class MeanCrossEntropy(Function):
+    """`losses.full_softmax`, of float32 users (P, D) and items (M, D), with the scale in the users already."""
 
-    `users` (P, D), `items` (M, D), float32; `positives` (P,) int64. The target t is 1 at the positive; where
-    `votes` (P, M) are given, `votes_share` of it goes to them (rows that sum to less leave the rest with the
-    positive). `seen` (P, L) int64, rows of `items` or M for none: they have no part in the softmax, but for
-    the positive.
-    """
-    loss: Tensor = _MeanCrossEntropy.apply(users, items, positives, seen, votes, votes_share)
-    return loss
-
-
-class _MeanCrossEntropy(Function):
     @staticmethod
     def forward(
         ctx: Any,

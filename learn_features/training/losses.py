@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learn_features.training.fused_softmax import mean_cross_entropy
+from learn_features.training.fused_softmax import MeanCrossEntropy
 
 
 def full_softmax(
@@ -28,9 +28,10 @@ def full_softmax(
     votes: a teacher's distribution, which gets `votes_share` of the positive's weight.
     """
     with full_precision(users):
-        return mean_cross_entropy(
-            scale * users.float(), items.float(), positives, seen=seen, votes=votes, votes_share=votes_share
+        loss: Tensor = MeanCrossEntropy.apply(
+            scale * users.float(), items.float(), positives, seen, votes, votes_share
         )
+        return loss
 
 
 def sampled_softmax(

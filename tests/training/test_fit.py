@@ -151,6 +151,7 @@ def test_refit_starts_anew_for_as_long_as_the_best_took():
     tune = [epoch for epoch in fitted.epochs if epoch.phase == "tune"]
     assert len(final) == fitted.best.epoch
     assert final[0].loss == pytest.approx(tune[0].loss, rel=0.1)  # from scratch, not from the best
+    # the cosine is steep towards its end, and a step there is a part of an epoch that holds more steps
     assert final[-1].learning_rate == pytest.approx(fitted.best.learning_rate, rel=0.15, abs=1e-5)
 
 
