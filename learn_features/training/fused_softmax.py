@@ -17,7 +17,7 @@ CHUNK_SCORES = {"cpu": 400_000, "cuda": 64_000_000}
 
 
 class MeanCrossEntropy(Function):
-    """`losses.full_softmax`, of float32 users (P, D) and items (M, D), with the scale in the users already."""
+    """`losses.full_softmax`, of float32 users (P, D) and items (M, D); the scale is in the users already."""
 
     @staticmethod
     def forward(
