@@ -16,6 +16,7 @@ from learn_features.towers.model import Towers
 from learn_features.training.content_table import ContentTable
 from learn_features.training.cuts import CutBatch
 from learn_features.training.dense_all_action import DenseAllAction
+from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.loop import Fit, Phase
 from learn_features.training.next_item import NextItem
 from learn_features.training.ranks import alone
@@ -26,7 +27,7 @@ from learn_features.training.windows import WindowBatch
 
 OURS, PLAIN = "ours", "plain padded"
 MAX_LENGTH, CONTENT = HistoryRule().max_length, 384
-ORDER = ItemCFParameters()
+FOUND = ItemToItem(ItemCFParameters())
 """What tuned item-CF finds on `amazon_scientific`: reads backwards often, and a teacher takes part."""
 NO_CAP = 10**9
 
@@ -65,7 +66,7 @@ class Contender:
         self.task: NextItem | DenseAllAction
         if self.recipe.loss == "softmax":
             next_item = NextItem if method == OURS else PaddedNextItem
-            self.task = next_item(data, content, self.recipe, MAX_LENGTH, ORDER)
+            self.task = next_item(data, content, self.recipe, MAX_LENGTH, FOUND)
         else:
             dense = DenseAllAction if method == OURS else PaddedDenseAllAction
             self.task = dense(data, content, self.recipe, ranks)

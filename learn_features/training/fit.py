@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from learn_features.data.splits import Split
-from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
@@ -18,10 +17,10 @@ from learn_features.training.checkpoint import Checkpoints, check_tensors
 from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
+from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
 from learn_features.training.loop import Counters, Fit, Phase, Progress
 from learn_features.training.new_items import draw_new, find_move, move_new_items
 from learn_features.training.objectives import objective
-from learn_features.training.order import log_order
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
 from learn_features.training.trained import Trained
@@ -41,11 +40,11 @@ TUNE, FINAL = "tune", "final"
 
 @dataclass(frozen=True)
 class Tuning:
-    """What the first phase finds on validation: how many epochs, what item-CF says about order in the log
+    """What the first phase finds on validation: how many epochs, what item-to-item models find in the log
     (None: not asked), how far new items have to move (new_items.py)."""
 
     epochs: int
-    order: ItemCFParameters | None = None
+    item_to_item: ItemToItem | None = None
     new_item_move: float = 0.0
 
 
@@ -113,16 +112,18 @@ def fit(
         new = draw_new(parts, recipe.new_item_share, seeds.generator(seed, 0, "weights"))
     saved = checkpoints.load() if checkpoints is not None else None
     ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
-    order = tuning.order if tuning else log_order(parts, items) if recipe.reads_order else None
+    item_to_item = tuning.item_to_item if tuning else None
+    if tuning is None and recipe.asks_item_to_item:
+        item_to_item = tuned_item_to_item(parts, items)
     with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
-        model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, order)
+        model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, item_to_item)
         while (phase := _next_phase(recipe, ended, tuning, warm=parent is not None)) is not None:
             if phase.name == FINAL and recipe.final == "refit" and ended:
-                model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, order)
+                model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, item_to_item)
             sequences = parts.train_and_validation
             if phase.name == TUNE:
                 sequences = parts.train.where(~np.isin(parts.train.items, new))
-            task = objective(sequences, table, recipe, towers_config.max_length, ranks, order)
+            task = objective(sequences, table, recipe, towers_config.max_length, ranks, item_to_item)
             run = Fit(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:
                 check_tensors(saved.tensors, run.tensors())
@@ -141,7 +142,7 @@ def fit(
             if phase.name == TUNE and on_tuned is not None:
                 on_tuned(model)
             ended.append(run.counters)
-        found = tuning or Tuning(ended[0].best_epoch, order, ended[0].new_item_move)
+        found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].new_item_move)
         untaken = np.setdiff1d(np.arange(items), taken)
         standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
         if parent is not None and parent.residuals is not None:
@@ -199,7 +200,7 @@ def _start(
     parent: Parent | None,
     item_ids: Sequence[str],
     taken: NDArray[np.int64],
-    order: ItemCFParameters | None,
+    item_to_item: ItemToItem | None,
 ) -> Trained:
     """The model before its first step: fresh weights, or the parent's."""
     if parent is not None:
@@ -207,8 +208,8 @@ def _start(
     else:
         seeds.seed_torch(seed, 0, "weights")
         towers = Towers(config)
-        if order is not None:
-            towers.user.start_recency(order.age)
+        if item_to_item is not None:
+            towers.user.start_recency(item_to_item.cf.age)
     model = Trained(towers, taken, len(table), row_dropout=recipe.residual_dropout)
     model.to(table.device)
     if parent is None:

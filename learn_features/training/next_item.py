@@ -9,11 +9,11 @@ from torch import Tensor
 
 from learn_features.data.sequences import Sequences
 from learn_features.errors import ConfigError
-from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.training import losses, windows
 from learn_features.training.content_table import ContentTable
+from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.recipe import Recipe
-from learn_features.training.teacher import ItemCFTeacher
+from learn_features.training.teacher import ItemToItemTeacher
 from learn_features.training.trained import Trained
 from learn_features.training.windows import WindowBatch
 
@@ -26,8 +26,9 @@ class NextItem:
     only move away from them by losing what they say.
 
     Args:
-        order: what tuned item-CF found about order in this log: how much backward pairs count decides how
-            often a sequence is read backwards, and its votes are the teacher's. None: neither.
+        item_to_item: what tuned item-to-item models found in this log: how much backward pairs count in
+            item-CF decides how often a sequence is read backwards, and the better model's votes are the
+            teacher's. None: neither.
     """
 
     def __init__(
@@ -36,19 +37,21 @@ class NextItem:
         content: ContentTable,
         recipe: Recipe,
         max_length: int,
-        order: ItemCFParameters | None = None,
+        item_to_item: ItemToItem | None = None,
     ) -> None:
         self._content, self._recipe, self._max_length = content, recipe, max_length
         self._users = len(sequences)
-        self._backward_share = order.backward / (1 + order.backward) if order and recipe.backwards else 0.0
+        self._backward_share = 0.0
+        if item_to_item and recipe.backwards:
+            self._backward_share = item_to_item.cf.backward / (1 + item_to_item.cf.backward)
         trained = np.unique(sequences.items).astype(np.int64)
         self._trained = torch.from_numpy(trained).to(content.device)
         self._row = torch.full((len(content),), -1, dtype=torch.int64, device=content.device)
         self._row[self._trained] = torch.arange(len(self._trained), device=content.device)
-        self._teacher: ItemCFTeacher | None = None
-        if order and recipe.teacher_share and not self._sampled:
+        self._teacher: ItemToItemTeacher | None = None
+        if item_to_item and recipe.teacher_share and not self._sampled:
             folds = np.random.default_rng(0)
-            self._teacher = ItemCFTeacher(sequences, len(content), order, trained, rng=folds)
+            self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, trained, rng=folds)
         whole = windows.steps_per_epoch(windows.pairs(sequences), recipe.pairs_per_step)
         self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
         self._sequences = sequences.both_ways() if self._backward_share else sequences

@@ -7,9 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
-from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.training.content_table import ContentTable
 from learn_features.training.dense_all_action import DenseAllAction
+from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.next_item import NextItem
 from learn_features.training.ranks import Ranks
 from learn_features.training.recipe import Recipe
@@ -60,9 +60,9 @@ def objective(
     recipe: Recipe,
     max_length: int,
     ranks: Ranks,
-    order: ItemCFParameters | None = None,
+    item_to_item: ItemToItem | None = None,
 ) -> Objective:
-    """The recipe's objective; `order` is what `training.order` found, for next-item softmax."""
+    """The recipe's objective; `item_to_item` is what such models found, for next-item softmax."""
     if recipe.loss == "softmax":
-        return NextItem(sequences, content, recipe, max_length, order)
+        return NextItem(sequences, content, recipe, max_length, item_to_item)
     return DenseAllAction(sequences, content, recipe, ranks)

@@ -59,8 +59,8 @@ class Recipe(BaseModel):
     backwards: bool = True
     """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log."""
     teacher_share: float = Field(default=0.4, ge=0, lt=1)
-    """softmax: share of each target that goes to the votes of cross-fitted item-CF; 0: no teacher. A
-    catalogue that is sampled has none."""
+    """softmax: share of each target that goes to the votes of a cross-fitted item-to-item model, item-CF or
+    EASE, whichever ranks better on validation; 0: no teacher. A catalogue that is sampled has none."""
     max_candidates: int = Field(default=20_000, ge=2)
     """softmax: catalogues with more trained items than this are sampled, anew each step."""
 
@@ -82,8 +82,8 @@ class Recipe(BaseModel):
     negatives more often."""
 
     @property
-    def reads_order(self) -> bool:
-        """Whether training asks item-CF about the log first."""
+    def asks_item_to_item(self) -> bool:
+        """Whether training asks item-to-item models about the log first."""
         return self.loss == "softmax" and (self.backwards or self.teacher_share > 0)
 
     @model_validator(mode="after")

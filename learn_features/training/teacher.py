@@ -1,4 +1,4 @@
-"""Item-CF as a teacher: what the log's other users say about a history.
+"""An item-to-item model as a teacher: what the log's other users say about a history.
 
 A next item is one sample; item-to-item votes are a whole distribution, and exact about pairs that few
 users share, where towers of D numbers blur. Votes on a user's history come from the other folds of users
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines.ease import EaseParameters, user_gram, weights
 from learn_features.evaluation.baselines.item_cf import ItemCFParameters, PairCounts
 from learn_features.training.windows import WindowBatch
 
@@ -18,8 +19,10 @@ NEIGHBOURS = 100
 """An item keeps so many votes, the heaviest: item-CF ranks as well with them, in a third of the time."""
 
 
-class ItemCFTeacher:
-    """Votes of item-CF with the given parameters, fitted on `sequences` in folds of users.
+class ItemToItemTeacher:
+    """Votes of item-CF or EASE, by their parameters, fitted on `sequences` in folds of users.
+
+    Of EASE's weights only those above 0 are votes: what is unlikely after a history is no share of anything.
 
     Args:
         columns: the items (M,) that are voted on, catalogue positions, rising.
@@ -29,7 +32,7 @@ class ItemCFTeacher:
         self,
         sequences: Sequences,
         n_items: int,
-        parameters: ItemCFParameters,
+        parameters: ItemCFParameters | EaseParameters,
         columns: NDArray[np.int64],
         *,
         rng: np.random.Generator,
@@ -39,11 +42,7 @@ class ItemCFTeacher:
         """(users,): of each user of `sequences`."""
         owner = sequences.users
         self._votes_for = [
-            _heaviest(
-                PairCounts(sequences.where(self.fold[owner] != fold), n_items, parameters.window).similarity(
-                    parameters
-                )
-            )[:, columns]
+            _votes_for(sequences.where(self.fold[owner] != fold), n_items, parameters)[:, columns]
             for fold in range(FOLDS)
         ]
 
@@ -70,6 +69,22 @@ class ItemCFTeacher:
         votes[pair[known], column[known]] = 0
         votes /= np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return votes
+
+
+def _votes_for(
+    fitted_on: Sequences, n_items: int, parameters: ItemCFParameters | EaseParameters
+) -> sparse.csr_array:
+    """Votes (items, items) of each item, a row, for the others."""
+    if isinstance(parameters, ItemCFParameters):
+        return _heaviest(PairCounts(fitted_on, n_items, parameters.window).similarity(parameters))
+    gram, seen = user_gram(fitted_on)
+    every = weights(gram, parameters.penalty)
+    heaviest = np.argpartition(-every, min(NEIGHBOURS, len(seen) - 1), axis=1)[:, :NEIGHBOURS]
+    votes = np.take_along_axis(every, heaviest, axis=1)
+    rows, places = np.nonzero(votes > 0)
+    return sparse.csr_array(
+        (votes[rows, places], (seen[rows], seen[heaviest[rows, places]])), shape=(n_items, n_items)
+    )
 
 
 def _heaviest(votes: sparse.csr_array) -> sparse.csr_array:

@@ -1,8 +1,9 @@
 import numpy as np
 
+from learn_features.evaluation.baselines.ease import EaseParameters
 from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.training import teacher as teaching
-from learn_features.training.teacher import FOLDS, ItemCFTeacher
+from learn_features.training.teacher import FOLDS, ItemToItemTeacher
 from learn_features.training.windows import pairs, window_batches
 
 PARAMETERS = ItemCFParameters(
@@ -40,7 +41,7 @@ def test_votes_are_those_of_the_other_folds_users(make_sequences):
     sequences = make_sequences(lists)
     columns = np.unique(sequences.items).astype(np.int64)
     folds = np.random.default_rng(5).permutation(len(lists)) % FOLDS
-    teacher = ItemCFTeacher(sequences, 12, PARAMETERS, columns, rng=np.random.default_rng(5))
+    teacher = ItemToItemTeacher(sequences, 12, PARAMETERS, columns, rng=np.random.default_rng(5))
     checked = 0
     for batch in batches_of(sequences):
         votes = teacher.votes(batch)
@@ -56,7 +57,7 @@ def test_votes_are_those_of_the_other_folds_users(make_sequences):
 def test_who_shares_items_with_nobody_is_not_taught(make_sequences):
     sequences = make_sequences([[2 * user, 2 * user + 1] for user in range(2 * FOLDS)])
     columns = np.unique(sequences.items).astype(np.int64)
-    teacher = ItemCFTeacher(sequences, len(columns), PARAMETERS, columns, rng=np.random.default_rng(0))
+    teacher = ItemToItemTeacher(sequences, len(columns), PARAMETERS, columns, rng=np.random.default_rng(0))
     for batch in batches_of(sequences):
         assert not teacher.votes(
             batch
@@ -66,7 +67,7 @@ def test_who_shares_items_with_nobody_is_not_taught(make_sequences):
 def test_sequences_read_backwards_belong_to_the_same_users(make_sequences):
     sequences = make_sequences([[0, 1, 2], [1, 2], [0, 2], [3, 0], [2, 3]])
     columns = np.unique(sequences.items).astype(np.int64)
-    teacher = ItemCFTeacher(sequences, 4, PARAMETERS, columns, rng=np.random.default_rng(0))
+    teacher = ItemToItemTeacher(sequences, 4, PARAMETERS, columns, rng=np.random.default_rng(0))
     both = sequences.both_ways()
     assert both.items[len(sequences.items) :].tolist() == [2, 1, 0, 2, 1, 2, 0, 0, 3, 3, 2]
     mirrored = both.times_us[len(sequences.items) :]
@@ -86,6 +87,38 @@ def test_an_item_keeps_its_heaviest_votes(make_sequences, monkeypatch):
     monkeypatch.setattr(teaching, "NEIGHBOURS", 1)
     sequences = make_sequences([[0, 1]] * (3 * FOLDS) + [[0, 2]] * FOLDS)
     columns = np.unique(sequences.items).astype(np.int64)
-    teacher = ItemCFTeacher(sequences, 3, PARAMETERS, columns, rng=np.random.default_rng(0))
+    teacher = ItemToItemTeacher(sequences, 3, PARAMETERS, columns, rng=np.random.default_rng(0))
     for batch in batches_of(sequences):
         assert (teacher.votes(batch) == [0, 1, 0]).all()
+
+
+def test_ease_votes_are_those_of_the_other_folds_users(make_sequences):
+    """Against a ridge regression for each item on all others, which is what EASE's closed form solves."""
+    rng = np.random.default_rng(2)
+    lists = [[*map(int, rng.choice(9, size=rng.integers(2, 6), replace=False))] for _ in range(4 * FOLDS)]
+    sequences = make_sequences(lists)
+    columns = np.unique(sequences.items).astype(np.int64)
+    parameters = EaseParameters(penalty=3.0, age=1.0)
+    teacher = ItemToItemTeacher(sequences, 9, parameters, columns, rng=np.random.default_rng(5))
+    weights_without = {}
+    for fold in range(FOLDS):
+        taken = np.zeros((len(lists), 9))
+        for user, own in enumerate(lists):
+            taken[user, own] = teacher.fold[user] != fold
+        weights = np.zeros((9, 9))
+        for item in range(9):
+            others = np.delete(np.arange(9), item)
+            gram = taken[:, others].T @ taken[:, others] + 3.0 * np.eye(8)
+            weights[others, item] = np.linalg.solve(gram, taken[:, others].T @ taken[:, item])
+        weights_without[fold] = weights.clip(min=0)
+    checked = 0
+    for batch in batches_of(sequences):
+        votes = teacher.votes(batch)
+        for pair, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
+            context = batch.items[row, : position + 1]
+            weights = weights_without[teacher.fold[batch.users[row]]]
+            wanted = (weights[context] / np.arange(len(context), 0, -1)[:, None]).sum(0)
+            wanted[context] = 0
+            np.testing.assert_allclose(votes[pair], wanted[columns] / max(wanted.sum(), 1e-30), atol=1e-5)
+            checked += 1
+    assert checked > 30

@@ -35,6 +35,11 @@ def make_split(learnable: bool, seed: int = 0) -> Split:
     items = rng.integers(0, ITEMS, size=(USERS, LENGTH))
     if learnable:
         items = items // CLUSTERS * CLUSTERS + (np.arange(USERS) % CLUSTERS)[:, None]
+    return split_of(items)
+
+
+def split_of(items: np.ndarray) -> Split:
+    """Leave-one-out of sequences (users, length)."""
     return Split(
         kind="leave_one_out",
         train=_sequences(items[:, :-2]),
@@ -42,7 +47,7 @@ def make_split(learnable: bool, seed: int = 0) -> Split:
         train_and_validation=_sequences(items[:, :-1]),
         test=_cases(items),
         everything=_sequences(items),
-        data_cutoff_us=LENGTH - 1,
+        data_cutoff_us=items.shape[1] - 1,
     )
 
 

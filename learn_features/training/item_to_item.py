@@ -1,0 +1,43 @@
+"""What tuned item-to-item models find in a log: read off in seconds, before the towers are trained."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from learn_features.data.splits import Split
+from learn_features.evaluation.baselines.baseline import Task
+from learn_features.evaluation.baselines.ease import Ease, EaseParameters
+from learn_features.evaluation.baselines.item_cf import ItemCF, ItemCFParameters
+
+CASES = 1_500
+"""Validation cases that decide."""
+EASE_ITEMS = 6_000
+"""Above so many seen items EASE is not asked: it inverts a matrix of their square, in each fold again."""
+
+
+@dataclass(frozen=True)
+class ItemToItem:
+    """Item-CF says how much order, distance and age count; whichever ranks better is the teacher.
+
+    cf    item-CF's parameters with the best validation NDCG@10
+    ease  EASE's, where that is better than item-CF's; else None
+    """
+
+    cf: ItemCFParameters
+    ease: EaseParameters | None = None
+
+    @property
+    def best(self) -> ItemCFParameters | EaseParameters:
+        return self.ease or self.cf
+
+
+def tuned_item_to_item(parts: Split, n_items: int) -> ItemToItem:
+    """Both models tuned on `parts`. By fixed lists of tries, not by a clock: the same data give the same
+    answer."""
+    task = Task(parts, n_items, cases=CASES)
+    cf = ItemCF().tune(task, budget_seconds=math.inf)
+    if len(np.unique(parts.train_and_validation.items)) > EASE_ITEMS:
+        return ItemToItem(cf.best)
+    ease = Ease().tune(task, budget_seconds=math.inf)
+    return ItemToItem(cf.best, ease.best if ease.value > cf.value else None)
