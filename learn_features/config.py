@@ -46,8 +46,8 @@ class DataConfig(_Section):
     interaction_columns: dict[str, str] = {}
     """Contract column → column in the interactions table, where they differ."""
     item_attributes: tuple[str, ...] = c.DESCRIPTIVE_COLUMNS
-    """Further columns of the items table that say what an item is; those that the table has enter the text
-    `attributes`, a `year` of 2013 as "year 2013". Others are not read."""
+    """Further columns of the items table, and fields of item events, that say what an item is; those that are
+    there enter the text `attributes`, a `year` of 2013 as "year 2013". Others are not read."""
     max_unknown_item_share: float = Field(default=0.2, ge=0, le=1)
     """Above this share of interactions with unknown items, `check` fails."""
 

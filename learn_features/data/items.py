@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from learn_features.contracts import attributes as text_of
 from learn_features.contracts import columns as c
 from learn_features.data.checked import SHOWN_ROWS, CheckedTable, reads_as_text
 
@@ -60,15 +61,15 @@ def _further(table: CheckedTable, attributes: Sequence[str]) -> list[str]:
 
 
 def _with_attributes(given: pl.Series, table: CheckedTable, attributes: Sequence[str]) -> pl.Series:
-    """`given`, and what the file says under the names of `attributes`: "waterproof; year 2013"."""
+    """`given`, and what the file says under the names of `attributes`: `contracts.attributes`, by columns."""
     further = _further(table, attributes)
     if not further:
         return given
     parts = [_present(given)]
     for name in further:
         value = _present(table.text(name).str.strip_chars())
-        parts.append((name.replace("_", " ") + " " + value).alias(name))
-    text = pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)
+        parts.append((text_of.label(name) + value).alias(name))
+    text = pl.concat_str(pl.all(), separator=text_of.SEPARATOR, ignore_nulls=True)
     joined = pl.DataFrame(parts).select(text.alias(c.ATTRIBUTES)).to_series()
     return joined.set(joined == "", None)
 

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from learn_features.config import Config, EncoderConfig
@@ -13,6 +14,7 @@ from learn_features.features.row_store import RowStore
 from learn_features.features.rows import open_row_store
 from learn_features.streaming.contents import ItemContents
 from learn_features.streaming.dead_letters import DeadLetters
+from learn_features.streaming.decoding import decode
 from learn_features.streaming.handler import Handler
 from learn_features.streaming.health import serve
 from learn_features.streaming.loop import StreamLoop
@@ -93,6 +95,7 @@ def _run(config: Config, stop: threading.Event, instance: str, make: MakeHandler
             spaces,
             OfflineBuffer(OfflineLog(config.offline)),
             DeadLetters(config, producer),
+            partial(decode, fields=config.kafka.fields, attributes=config.data.item_attributes),
             config.kafka,
             metrics,
             health,

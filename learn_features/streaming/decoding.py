@@ -1,11 +1,12 @@
 """Bytes of a record → event. Whatever is wrong with a record is a `BadRecord` with the reason."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from learn_features.contracts import attributes as text_of
 from learn_features.contracts import columns, events, names, times
 from learn_features.contracts.events import InteractionRecord, ItemRecord, UserRefreshRecord
 from learn_features.errors import BadRecord
@@ -14,24 +15,25 @@ from learn_features.streaming.records import Event, InteractionEvent, ItemEvent,
 M = TypeVar("M", bound=BaseModel)
 
 
-def decode(record: Record, fields: Mapping[str, Mapping[str, str]]) -> Event:
+def decode(record: Record, fields: Mapping[str, Mapping[str, str]], attributes: Sequence[str] = ()) -> Event:
     """The event of a record of `items`, `interactions` or `user_refresh`.
 
     `fields` is `config.kafka.fields`: contract topic → {contract field → field in its records}.
-    Raises `BadRecord`.
+    `attributes` is `config.data.item_attributes`: further fields that join an item's attributes, as columns
+    of these names do in a table. Raises `BadRecord`.
     """
     topic = record.partition.topic
     mapping = fields.get(topic, {})
     if topic == names.TOPIC_ITEMS:
-        return _item(record, mapping)
+        return _item(record, mapping, attributes)
     if topic == names.TOPIC_INTERACTIONS:
-        interaction = _parsed(InteractionRecord, record, mapping)
+        interaction = _parsed(InteractionRecord, _body(record), mapping)
         _check_time(interaction.event_timestamp, record)
         return InteractionEvent(interaction, record.append_us)
-    return RefreshEvent(_parsed(UserRefreshRecord, record, mapping), record.append_us)
+    return RefreshEvent(_parsed(UserRefreshRecord, _body(record), mapping), record.append_us)
 
 
-def _item(record: Record, mapping: Mapping[str, str]) -> ItemEvent:
+def _item(record: Record, mapping: Mapping[str, str], attributes: Sequence[str]) -> ItemEvent:
     try:
         key = record.key.decode() if record.key else None
     except UnicodeDecodeError:
@@ -40,13 +42,28 @@ def _item(record: Record, mapping: Mapping[str, str]) -> ItemEvent:
         if not key:
             raise BadRecord("a deletion needs the item_id as key")
         return ItemEvent(key, None, record.append_us, record.offset)
-    item = _parsed(ItemRecord, record, mapping)
+    body = _body(record)
+    further = [name for name in attributes if name not in mapping.values()]
+    item = _described(_parsed(ItemRecord, body, mapping), body, further)
     if key is not None and key != item.item_id:
         raise BadRecord(f"the key is {key[:80]!r}, but item_id is {item.item_id[:80]!r}")
     return ItemEvent(item.item_id, item, record.append_us, record.offset)
 
 
-def _parsed(model: type[M], record: Record, mapping: Mapping[str, str]) -> M:
+def _described(item: ItemRecord, body: dict[str, Any], attributes: Sequence[str]) -> ItemRecord:
+    """`item`, its attributes with what `body` says under the names of `attributes`."""
+    further = [(name, body[name]) for name in attributes if name in body]
+    if not further:
+        return item
+    text = text_of.joined(item.attributes, further)
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise BadRecord(f"{', '.join(name for name, _ in further)}: {error}") from None
+    return item.model_copy(update={columns.ATTRIBUTES: text})
+
+
+def _body(record: Record) -> dict[str, Any]:
     if not record.value:
         raise BadRecord("the record has no value")
     try:
@@ -55,6 +72,10 @@ def _parsed(model: type[M], record: Record, mapping: Mapping[str, str]) -> M:
         raise BadRecord(f"not JSON: {error}") from None
     if not isinstance(body, dict):
         raise BadRecord(f"not a JSON object, but {type(body).__name__}")
+    return body
+
+
+def _parsed(model: type[M], body: dict[str, Any], mapping: Mapping[str, str]) -> M:
     try:
         return model.model_validate(_renamed(body, mapping))
     except ValidationError as error:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from learn_features.config import KafkaConfig
@@ -18,7 +18,6 @@ from learn_features.errors import BadRecord, DataError, StoreUnavailable
 from learn_features.features.row_store import RowStore
 from learn_features.streaming.checkpoints import Checkpoints, StartAgain, start_positions
 from learn_features.streaming.dead_letters import DeadLetters
-from learn_features.streaming.decoding import decode
 from learn_features.streaming.handler import GuardedRows, Handler
 from learn_features.streaming.metrics import Health, StreamMetrics
 from learn_features.streaming.offline_buffer import Append, OfflineBuffer
@@ -60,6 +59,7 @@ class StreamLoop:
         spaces: Spaces,
         offline: OfflineBuffer,
         dead_letters: DeadLetters,
+        decode: Callable[[Record], Event],
         config: KafkaConfig,
         metrics: StreamMetrics,
         health: Health,
@@ -71,6 +71,7 @@ class StreamLoop:
         self._spaces = spaces
         self._offline = offline
         self._dead_letters = dead_letters
+        self._decode = decode
         self._config = config
         self._metrics = metrics
         self._health = health
@@ -180,7 +181,7 @@ class StreamLoop:
             bad: list[tuple[Record, str]] = []
             for record in self._held:
                 try:
-                    good.append((record, decode(record, self._config.fields)))
+                    good.append((record, self._decode(record)))
                 except BadRecord as problem:
                     bad.append((record, str(problem)))
             appends = self._applied(good, bad)

@@ -2,8 +2,11 @@
 
 import json
 
+import polars as pl
 import pytest
 
+from learn_features.config import DataConfig
+from learn_features.data.catalogue import Catalogue
 from learn_features.errors import BadRecord
 from learn_features.streaming.decoding import decode
 from learn_features.streaming.records import Partition, Record
@@ -123,3 +126,37 @@ def test_refresh_and_forget():
     assert decode(record("user_refresh", {"user_id": "u", "kind": "forget"}), {}).record.kind == "forget"
     with pytest.raises(BadRecord, match="kind"):
         decode(record("user_refresh", {"user_id": "u", "kind": "explode"}), {})
+
+
+DESCRIBED = {
+    "attributes": ["waterproof", None, "", "n/a", "plain", None],
+    "release_year": [2013.0, None, 1999.5, 7.0, -0.0, 1e15],
+    "pages": [200, None, 0, -3, 10**12, 1],
+    "tags": [["a", "b"], ["c"], [], None, ["null"], [" d ", "e"]],
+    "color": ["red", "N/A", " ", " dark  blue ", None, "ünï"],
+}
+
+
+def test_further_fields_join_attributes_as_columns_of_a_table_do(tmp_path):
+    rows = pl.DataFrame({"item_id": [f"i{row}" for row in range(6)], "title": "t", **DESCRIBED})
+    rows.write_parquet(tmp_path / "items.parquet")
+    names = ("release_year", "tags", "color", "pages", "missing")
+    table = pl.concat(Catalogue(tmp_path, DataConfig(item_attributes=names)).blocks())
+    streamed = [
+        decode(record("items", row, row["item_id"].encode()), {}, names).record.attributes
+        for row in rows.to_dicts()
+    ]
+    assert streamed == table["attributes"].to_list()
+    assert streamed[0] == "waterproof; release year 2013; tags a, b; color red; pages 200"
+
+
+def test_further_fields_that_are_no_text_say_nothing_and_broken_text_is_refused():
+    body = {"item_id": "k", "title": "x", "year": True, "genre": {"a": 1}, "tags": [["a"]], "size": "\ud800"}
+    assert decode(record("items", body), {}, ("year", "genre", "tags")).record.attributes is None
+    assert decode(record("items", body), {}).record.attributes is None
+    with pytest.raises(BadRecord, match="size"):
+        decode(record("items", body), {}, ("size",))
+    mapped = {"items": {"category": "genre"}}
+    body = {"item_id": "k", "title": "x", "genre": "drama"}
+    item = decode(record("items", body), mapped, ("genre",)).record
+    assert (item.category, item.attributes) == ("drama", None)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from learn_features.errors import StoreUnavailable
 from learn_features.features.backfill import mark_filled
 from learn_features.features.offline_log import OfflineLog
 from learn_features.features.sqlite_rows import SqliteRowStore
+from learn_features.streaming.decoding import decode
 from learn_features.streaming.loop import StreamLoop
 from learn_features.streaming.metrics import Health, StreamMetrics
 from learn_features.streaming.offline_buffer import OfflineBuffer, plain_rows
@@ -131,7 +133,8 @@ class Scene:
         config = KafkaConfig(flush_seconds=1000)
         buffer = OfflineBuffer(self.offline)
         self.loop = StreamLoop(
-            self.log, self.handler, self.store, self.spaces, buffer, self.letters, config,
+            self.log, self.handler, self.store, self.spaces, buffer, self.letters,
+            partial(decode, fields={}), config,
             StreamMetrics(), Health(),
         )  # fmt: skip
         self.loop.turn()  # takes up the partition
