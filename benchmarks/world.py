@@ -83,7 +83,10 @@ def open_world(asked: argparse.Namespace) -> World:
     )
     changes = {"epochs": asked.epochs} if asked.epochs else {}
     towers = tower_preset(
-        asked.preset, content_dimension=content.shape[1], max_length=config.history.max_length
+        asked.preset,
+        content_dimension=content.shape[1],
+        has_times=parts.has_times,
+        max_length=config.history.max_length,
     )
     return World(parts, content, towers, recipe_preset(asked.preset, **changes))
 

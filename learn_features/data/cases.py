@@ -12,6 +12,8 @@ class Cases:
     history_*         what is known before the cut, oldest first; not cut to a rule's `max_length`
     target_items      int32, the distinct items that come next, in their order
     request_times_us  int64 (n,), time of the first target: when the ranking is asked for
+    ages_us           int64 (n,), how long before the end of what models are fitted on a case's history ended,
+                      where cases are of different times (leave-one-out); None: all are asked at that end
     """
 
     user_ids: list[str]
@@ -21,6 +23,7 @@ class Cases:
     target_offsets: np.ndarray
     target_items: np.ndarray
     request_times_us: np.ndarray
+    ages_us: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -46,6 +49,7 @@ class Cases:
             target_offsets=target_offsets,
             target_items=self.target_items[target],
             request_times_us=self.request_times_us[rows],
+            ages_us=None if self.ages_us is None else self.ages_us[rows],
         )
 
     def targeting(self, items: np.ndarray) -> "Cases":

@@ -74,12 +74,13 @@ def split(
     if len(log.items) == 0:
         raise DataError("no interaction counts under the history rule with a known item; check its types")
     part = _parts_by_time(log) if kind == "global_time" else _parts_by_user(log)
+    aged = kind == "leave_one_out" and dataset.has_times
     result = Split(
         kind=kind,
         train=log.where(part == 0),
-        validation=_cases(log, part == 0, part == 1, repeats),
+        validation=_cases(log, part == 0, part == 1, repeats, aged=aged),
         train_and_validation=log.where(part <= 1),
-        test=_cases(log, part <= 1, part == 2, repeats),
+        test=_cases(log, part <= 1, part == 2, repeats, aged=aged),
         everything=log,
         data_cutoff_us=int(log.times_us.max()),
         has_times=dataset.has_times,
@@ -114,8 +115,11 @@ def _parts_by_user(log: Sequences) -> np.ndarray:
     return np.where(moments == first, 0, part).astype(np.int8)
 
 
-def _cases(log: Sequences, before: np.ndarray, after: np.ndarray, repeats: bool) -> Cases:
-    """Users with interactions in `before` and `after` (bool (N,)), there with a new item unless `repeats`."""
+def _cases(log: Sequences, before: np.ndarray, after: np.ndarray, repeats: bool, *, aged: bool) -> Cases:
+    """Users with interactions in `before` and `after` (bool (N,)), there with a new item unless `repeats`.
+
+    `aged`: cases are of different times, each asked when its history ends.
+    """
     users = log.users
     count = len(log.user_ids)
     if not repeats:
@@ -130,14 +134,18 @@ def _cases(log: Sequences, before: np.ndarray, after: np.ndarray, repeats: bool)
     history_counts = np.bincount(users[history], minlength=count)[asked]
     target_counts = np.bincount(users[target], minlength=count)[asked]
     target_offsets = np.concatenate([[0], np.cumsum(target_counts)]).astype(np.int64)
+    history_offsets = np.concatenate([[0], np.cumsum(history_counts)]).astype(np.int64)
+    history_times_us = log.times_us[history]
+    ends_us = history_times_us[history_offsets[1:] - 1]
     return Cases(
         user_ids=[log.user_ids[user] for user in asked],
-        history_offsets=np.concatenate([[0], np.cumsum(history_counts)]).astype(np.int64),
+        history_offsets=history_offsets,
         history_items=log.items[history],
-        history_times_us=log.times_us[history],
+        history_times_us=history_times_us,
         target_offsets=target_offsets,
         target_items=log.items[target],
         request_times_us=log.times_us[target][target_offsets[:-1]],
+        ages_us=int(log.times_us[before].max()) - ends_us if aged else None,
     )
 
 

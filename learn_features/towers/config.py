@@ -46,6 +46,9 @@ class TowerConfig(BaseModel):
     """Position embeddings, counted from the oldest entry; the authors' code has none."""
     time_gaps: bool = False
     """Whether the user tower also reads the time since the previous entry."""
+    example_age: bool = False
+    """Whether user vectors say how long before the end of the log they were asked for; served ones are asked
+    for at its end."""
     residuals: bool = False
     """Whether items seen in training carry a learned vector of width D beside their content."""
     max_length: int = Field(default=50, ge=1)
@@ -88,7 +91,7 @@ _PAPER_LIKE: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "small": {"residuals": True},
+    "small": {"residuals": True, "example_age": True},
     "paper": {**_PAPER_LIKE, "width": 768, "layers": 12, "heads": 12, "feedforward": 3072},
     "paper-small": {
         **_PAPER_LIKE,
@@ -103,11 +106,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 on a CPU, for short histories, where item tower (b) is better (docs/experiments.md)."""
 
 
-def tower_preset(name: str, *, content_dimension: int, **changes: Any) -> TowerConfig:
-    """The preset `name` for content vectors of this width; `ConfigError` if there is none."""
+def tower_preset(name: str, *, content_dimension: int, has_times: bool = True, **changes: Any) -> TowerConfig:
+    """The preset `name` for content vectors of this width; `ConfigError` if there is none.
+
+    Without `has_times` the log has only an order, and nothing is read from its times.
+    """
     if name not in PRESETS:
         raise ConfigError(f"training.preset: {name} is unknown; there are {', '.join(PRESETS)}")
     try:
-        return TowerConfig(content_dimension=content_dimension, **{**PRESETS[name], **changes})
+        settings = {**PRESETS[name], **changes}
+        if not has_times:
+            settings |= {"time_gaps": False, "example_age": False}
+        return TowerConfig(content_dimension=content_dimension, **settings)
     except ValidationError as error:
         raise ConfigError(f"towers: {error.errors()[0]['msg']}") from None

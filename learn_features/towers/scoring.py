@@ -56,6 +56,7 @@ def scorer(
             max_length,
             residuals=beside,
             times_us=cases.history_times_us,
+            ages_us=cases.ages_us,
         )
         scores: NDArray[np.float32] = (users @ items.T).cpu().numpy()
         return scores
@@ -88,10 +89,12 @@ def user_vectors(
     *,
     residuals: Tensor | None = None,
     times_us: NDArray[np.int64] | None = None,
+    ages_us: NDArray[np.int64] | None = None,
 ) -> Tensor:
     """Vectors (n, D) of n histories in CSR form; batches hold histories of like length.
 
-    `residuals` (n items, D); `times_us` of the entries, needed by towers that read time gaps.
+    `residuals` (n items, D); `times_us` of the entries, needed by towers that read time gaps; `ages_us` (n,)
+    as in `Cases`, for towers that read example ages.
     """
     device = towers.log_scale.device
     was_training = towers.training
@@ -103,6 +106,9 @@ def user_vectors(
     if towers.config.time_gaps and times_us is not None:
         starts = ends - lengths  # where the newest entries begin
         gaps = torch.from_numpy(time_gaps(times_us, starts[lengths > 0]))
+    ages = None
+    if towers.config.example_age and ages_us is not None:
+        ages = torch.from_numpy((ages_us / 1e6).astype(np.float32))
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
     at = 0
@@ -121,6 +127,7 @@ def user_vectors(
             torch.from_numpy(lengths[rows]).to(device),
             None if residuals is None else residuals[index].to(device).float() * mask[..., None],
             None if gaps is None else gaps[torch.from_numpy(source)].to(device),
+            None if ages is None else ages[torch.from_numpy(rows)].to(device),
         )
     towers.train(was_training)
     return vectors

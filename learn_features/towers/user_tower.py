@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from learn_features.towers.blocks import ContentInput, PreferenceAlignment
 from learn_features.towers.config import TowerConfig
+from learn_features.towers.example_age import ExampleAge
 from learn_features.towers.item_tower import ItemTower
 from learn_features.towers.time_gaps import TimeGaps
 
@@ -54,6 +55,7 @@ class UserTower(nn.Module):
             nn.Linear(config.dimension, config.width, bias=False) if config.residuals else None
         )
         self.gaps = TimeGaps(config.width) if config.time_gaps else None
+        self.example_age = ExampleAge(config.dimension) if config.example_age else None
         self.items = items if config.recency_sum or config.residuals else None
         self.recency: RecencySum | None = None
         if config.recency_sum:
@@ -71,17 +73,22 @@ class UserTower(nn.Module):
         *,
         residuals: Tensor | None = None,
         gaps: Tensor | None = None,
+        ages: Tensor | None = None,
         item_vectors: Tensor | None = None,
     ) -> Tensor:
         """One user vector after each history entry, (B, L, C) to unit vectors (B, L, D).
 
         `residuals` (B, L, D): those of the history's items, as the item tower takes them; None: all zeros.
         `gaps` (B, L) float32: seconds since the previous entry (`data.time_gaps`), where the towers read
-        them. `item_vectors` (B, L, D): those of the history where the caller has them already.
+        them. `ages` (B, L) or (B, 1) float32: seconds before the end of the log at which each vector is
+        asked for, where the towers read them; None: at its end. `item_vectors` (B, L, D): those of the
+        history where the caller has them already.
         Raises `ValueError` for inputs that the towers were configured without, and for missing gaps.
         """
         if residuals is not None and self.vector_input is None:
             raise ValueError("residuals were given to towers without; set residuals in their configuration")
+        if ages is not None and self.example_age is None:
+            raise ValueError("ages were given to towers without; set example_age in their configuration")
         if item_vectors is None and self.items is not None:
             item_vectors = self.items.each(content, residuals)
         aligned = self.alignment(self.input(content), self._beside(item_vectors, gaps))
@@ -89,6 +96,8 @@ class UserTower(nn.Module):
             summed = self.recency(item_vectors)
             gate = torch.sigmoid(self.gate(torch.cat((aligned, summed), dim=-1)))
             aligned = gate * aligned + (1 - gate) * summed
+        if self.example_age is not None:
+            aligned = aligned + self.example_age(ages)
         return F.normalize(aligned, dim=-1)
 
     def _beside(self, item_vectors: Tensor | None, gaps: Tensor | None) -> Tensor | None:
@@ -112,14 +121,16 @@ class UserTower(nn.Module):
         lengths: Tensor,
         residuals: Tensor | None = None,
         gaps: Tensor | None = None,
+        ages: Tensor | None = None,
     ) -> Tensor:
         """The users' vectors (B, D), float32 and of unit length.
 
         `content` (B, L, C) float32: histories, oldest entry first, padded on the right with zeros;
         `lengths` (B,) int64: real entries, at least 1; `residuals` and `gaps` as in `positions`, padded
-        alike. Attention is causal, so padding is never seen.
+        alike; `ages` (B,) likewise. Attention is causal, so padding is never seen.
         """
         last = (lengths - 1).clamp_min(0)
-        vectors = self.positions(content, residuals=residuals, gaps=gaps)
+        asked = None if ages is None else ages.unsqueeze(-1)
+        vectors = self.positions(content, residuals=residuals, gaps=gaps, ages=asked)
         index = last[:, None, None].expand(-1, 1, vectors.shape[-1])
         return vectors.gather(1, index).squeeze(1)

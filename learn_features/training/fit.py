@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from learn_features.data.splits import Split
+from learn_features.errors import ConfigError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
@@ -89,8 +90,10 @@ def fit(
     default: where the split is by time, all that nobody took, and otherwise none.
 
     Raises `DataError` (content missing or not finite), `ConfigError` (diverging loss, checkpoint of other
-    inputs), `BundleError` (checkpoint of another architecture).
+    inputs, towers that the loss cannot train), `BundleError` (checkpoint of another architecture).
     """
+    if towers_config.example_age and recipe.loss != "softmax":
+        raise ConfigError(f"training: loss {recipe.loss} learns no example ages; set example_age to false")
     ranks = ranks or alone()
     items = max(len(content), 1 + int(parts.everything.items.max(initial=-1)))
     ids = item_ids if item_ids is not None else [str(row) for row in range(items)]

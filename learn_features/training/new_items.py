@@ -103,6 +103,7 @@ def _user_vectors(model: Trained, content: Tensor, cases: Cases) -> Tensor:
         model.towers.config.max_length,
         residuals=model.by_item(),
         times_us=cases.history_times_us,
+        ages_us=cases.ages_us,
     )
 
 

@@ -95,6 +95,7 @@ class NextItem:
             users=batch.users[rows],
             items=batch.items[rows],
             gaps=batch.gaps[rows],
+            ages=batch.ages[rows],
             lengths=batch.lengths[rows],
             rows=batch.rows[chosen] - first,
             positions=batch.positions[chosen],
@@ -107,8 +108,11 @@ class NextItem:
             content.to_device(part) for part in (batch.items, batch.rows, batch.positions, batch.targets)
         )
         gaps = content.to_device(batch.gaps) if towers.config.time_gaps else None
+        ages = content.to_device(batch.ages) if towers.config.example_age else None
         if self._sampled:
-            vectors = towers.user.positions(content[items], residuals=model.residual(items), gaps=gaps)
+            vectors = towers.user.positions(
+                content[items], residuals=model.residual(items), gaps=gaps, ages=ages
+            )
             users = vectors[rows, positions]
             chosen = rng.choice(len(self._trained), size=self._recipe.max_candidates, replace=False)
             negatives = self._trained[content.to_device(chosen)]
@@ -130,6 +134,7 @@ class NextItem:
             content[items],
             residuals=None if residuals is None else residuals[place],
             gaps=gaps,
+            ages=ages,
             item_vectors=catalogue[place],
         )[rows, positions]
         votes = content.to_device(self._teacher.votes(batch)) if self._teacher else None

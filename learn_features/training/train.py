@@ -100,7 +100,10 @@ def _train(
     skipped = _check_sequences(parts.train)
     spec = encoder_spec(config.encoder)
     towers_config = tower_preset(
-        config.training.preset, content_dimension=spec.dimension, max_length=config.history.max_length
+        config.training.preset,
+        content_dimension=spec.dimension,
+        has_times=parts.has_times,
+        max_length=config.history.max_length,
     )
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
     content_file = folder / run_folder_files.CONTENT_FILE

@@ -21,12 +21,14 @@ SHUFFLE_BATCHES = 64
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """`items` (B, L) int64, padded with 0 on the right, and the seconds before each (`data.time_gaps`);
+    """`items` (B, L) int64, padded with 0 on the right, the seconds before each (`data.time_gaps`), and those
+    from each to the end of the log;
     pairs (P,): row, position and target item; `users` (B,): whose rows they are."""
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
     gaps: NDArray[np.float32]
+    ages: NDArray[np.float32]
     lengths: NDArray[np.int64]
     rows: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -68,6 +70,7 @@ def window_batches(
 
     `wanted` (users,): whose sequences take part; None: everybody's.
     """
+    newest_us = int(sequences.times_us.max(initial=0))
     users, starts, ends = _windows(sequences.offsets, max_length, rng)
     first = np.searchsorted(all_pairs.context, starts)
     last = np.searchsorted(all_pairs.context, ends)
@@ -85,6 +88,7 @@ def window_batches(
             ends[windows],
             first[windows],
             last[windows],
+            newest_us,
         )
 
 
@@ -133,13 +137,16 @@ def _batch(
     ends: NDArray[np.int64],
     first: NDArray[np.int64],
     last: NDArray[np.int64],
+    newest_us: int,
 ) -> WindowBatch:
     lengths = ends - starts
     place = np.arange(int(lengths.max()))[None, :]
     real = place < lengths[:, None]
     entries = np.where(real, starts[:, None] + place, 0)
     items = np.where(real, sequences.items[entries], 0)
-    gaps = time_gaps(sequences.times_us[entries[real]], np.cumsum(lengths) - lengths)
+    times_us = sequences.times_us[entries[real]]
+    gaps = time_gaps(times_us, np.cumsum(lengths) - lengths)
+    ages = (newest_us - np.abs(times_us)) / 1e6  # those of sequences read backwards are negative
     counts = last - first
     rows = np.repeat(np.arange(len(starts)), counts)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -148,6 +155,7 @@ def _batch(
         users=users,
         items=items.astype(np.int64),
         gaps=padded(gaps, lengths),
+        ages=padded(ages.astype(np.float32), lengths),
         lengths=lengths,
         rows=rows,
         positions=all_pairs.context[chosen] - starts[rows],

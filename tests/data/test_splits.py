@@ -142,3 +142,18 @@ def test_select_and_sample_cases() -> None:
     assert len(sample) == 7
     assert sample.user_ids == test.sample(7).user_ids == sorted(sample.user_ids)
     assert test.sample(100) is test
+
+
+def test_ages_say_when_a_case_is_asked_where_cases_are_of_different_times() -> None:
+    rows = [
+        *[("a", "i0", 10), ("a", "i1", 20), ("a", "i2", 30), ("a", "i3", 40)],
+        *[("b", "i3", 50), ("b", "i0", 61), ("b", "i1", 75), ("b", "i2", 99)],
+    ]
+    parts = divide(dataset(rows), "leave_one_out")
+    # until a case is asked: a's test history ends at 30, b's at 75, and so does the log that is fitted on
+    assert parts.test.ages_us.tolist() == [45_000_000, 0]
+    assert parts.validation.ages_us.tolist() == [41_000_000, 0]
+    assert parts.test.select([1, 0]).ages_us.tolist() == [0, 45_000_000]
+    assert parts.test.targeting(np.arange(4) == 3).ages_us.tolist() == [45_000_000]
+    assert divide(dataset(rows), "global_time").test.ages_us is None
+    assert divide(dataset(rows, has_times=False)).test.ages_us is None

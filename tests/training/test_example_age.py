@@ -1,0 +1,106 @@
+"""Example ages reach the objective and the cases: a world in which only the time tells what is in demand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from learn_features.data.cases import Cases
+from learn_features.data.sequences import Sequences
+from learn_features.data.splits import Split
+from learn_features.errors import ConfigError
+from learn_features.evaluation.harness import evaluate
+from learn_features.towers.scoring import scorer
+from learn_features.training.fit import fit
+from learn_features.training.windows import pairs, window_batches
+from tests.training.world import RECIPE, TOWERS, C
+
+NEUTRAL, KIND = 20, 20
+"""Items 0 to 19 are taken at all times, 20 to 39 were in demand long ago, 40 to 59 are lately."""
+ITEMS, USERS = NEUTRAL + 2 * KIND, 900
+DAY_US = 86_400_000_000
+END_US = 1_700_000_000_000_000
+
+
+def make_split() -> Split:
+    """Everybody takes two neutral items within an hour, then one that is in demand."""
+    rng = np.random.default_rng(0)
+    late = np.arange(USERS) % 2
+    days_ago = np.where(late, rng.uniform(0, 2, USERS), rng.uniform(100, 200, USERS))
+    times = END_US - (days_ago[:, None] * DAY_US).astype(np.int64) + np.array([-2, -1, 0]) * 60_000_000
+    items = rng.integers(0, NEUTRAL, (USERS, 3))
+    items[:, 2] = NEUTRAL + late * KIND + rng.integers(0, KIND, USERS)
+    known, asked = np.arange(USERS) % 3 > 0, np.arange(USERS) % 3 == 0
+
+    def sequences(which: np.ndarray) -> Sequences:
+        ids = [str(user) for user in np.flatnonzero(which)]
+        offsets = np.arange(0, 3 * len(ids) + 1, 3)
+        return Sequences(ids, offsets, items[which].ravel().astype(np.int32), times[which].ravel())
+
+    train = sequences(known)
+    cases = Cases(
+        user_ids=[str(user) for user in np.flatnonzero(asked)],
+        history_offsets=np.arange(0, 2 * asked.sum() + 1, 2),
+        history_items=items[asked, :2].ravel().astype(np.int32),
+        history_times_us=times[asked, :2].ravel(),
+        target_offsets=np.arange(asked.sum() + 1),
+        target_items=items[asked, 2].astype(np.int32),
+        request_times_us=times[asked, 2],
+        ages_us=train.times_us.max() - times[asked, 1],
+    )
+    return Split("leave_one_out", train, cases, train, cases, train, END_US, has_times=True)
+
+
+@pytest.mark.parametrize("changes", [{}, {"max_candidates": 50}])
+def test_what_only_the_time_tells_is_learned(changes):
+    parts = make_split()
+    recipe = RECIPE.model_copy(
+        update={
+            "epochs": 12,
+            "pairs_per_step": 60,
+            "patience": 12,
+            "ema": 0.0,
+            "final": "none",
+            "new_item_share": 0.0,
+            **changes,
+        }
+    )
+    kinds, noise = np.random.default_rng(1).normal(size=(3, C)), np.random.default_rng(2)
+    content = (kinds[np.arange(ITEMS) // KIND] + noise.normal(size=(ITEMS, C))).astype(np.float16)
+    recalls: dict[bool, list[float]] = {True: [], False: []}
+    for example_age in (True, False):
+        towers = TOWERS.model_copy(update={"example_age": example_age, "residuals": True, "dropout": 0.0})
+        fitted = fit(parts, content, towers, recipe, seed=0)
+        known = fitted.residuals.lookup([str(item) for item in range(ITEMS)])
+        score = scorer(fitted.towers, content, TOWERS.max_length, known)
+        late = parts.validation.target_items >= NEUTRAL + KIND
+        for asked in (late, ~late):
+            found = evaluate({"": score}, parts.validation.select(asked))[""].means()
+            recalls[example_age].append(found["recall_at_10"])
+        if example_age:  # asked after the log, as served vectors are: what is in demand lately
+            top = np.argsort(-score(replace(parts.validation, ages_us=None)), axis=1)[:, :5]
+            lately, long_ago = (top >= NEUTRAL + KIND).sum(), (top // KIND == 1).sum()
+            assert lately > 4 * long_ago, (lately, long_ago)
+    # not 10 of 20, as neutral items compete; without the time both kinds share what the neutral ones leave
+    assert min(recalls[True]) > 1.3 * max(recalls[False]), recalls
+
+
+def test_a_loss_that_reads_no_ages_refuses_them():
+    towers = TOWERS.model_copy(update={"example_age": True})
+    content = np.zeros((ITEMS, C), dtype=np.float16)
+    with pytest.raises(ConfigError, match="dense_all_action learns no example ages"):
+        fit(make_split(), content, towers, RECIPE.model_copy(update={"loss": "dense_all_action"}), seed=0)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_ages_of_windows_by_hand(make_sequences, backwards):
+    """Forwards and backwards alike, counted from the newest of all."""
+    sequences = make_sequences([[1, 2, 3], [7, 8]], [[0, 4, 5], [80, 91]])
+    sequences = sequences.both_ways() if backwards else sequences
+    settings = {"max_length": 4, "pairs_per_step": 100, "steps": None, "rng": np.random.default_rng(0)}
+    [batch] = window_batches(sequences, pairs(sequences), **settings)
+    ages = {1: 91, 2: 87, 3: 86, 7: 11, 8: 0}
+    assert set(batch.items[batch.items > 0].tolist()) == ({1, 2, 3, 7, 8} if backwards else {1, 2, 7})
+    for items, found, length in zip(batch.items, batch.ages, batch.lengths, strict=True):
+        assert found[:length].tolist() == [ages[item] for item in items[:length].tolist()]
+        assert (found[length:] == 0).all()
