@@ -32,6 +32,7 @@ class PaddedNextItem(NextItem):
         users = towers.user.positions(
             content[items],
             residuals=None if residuals is None else residuals[place],
+            ages=content.to_device(_widened(batch.ages, self._max_length)),
             item_vectors=catalogue[place],
         )
         target = torch.full_like(items, _NO_TARGET)
