@@ -38,6 +38,11 @@ class Sequences:
         """int64 (N,): the user, by position in `user_ids`, of each interaction."""
         return np.repeat(np.arange(len(self.user_ids)), self.lengths)
 
+    @property
+    def newest_us(self) -> int:
+        """Of all interactions; 0 if there are none."""
+        return int(self.times_us.max()) if len(self.times_us) else 0
+
     def where(self, keep: np.ndarray) -> "Sequences":
         """Only the interactions with `keep` (bool (N,)), and the users that still have one."""
         counts = np.bincount(self.users[keep], minlength=len(self.user_ids))
@@ -47,14 +52,15 @@ class Sequences:
         return Sequences(ids, offsets, self.items[keep], self.times_us[keep])
 
     def both_ways(self) -> "Sequences":
-        """These sequences, then the same users' backwards, with times that rise as they should."""
+        """These sequences, then the same users' backwards, their times mirrored at the newest of all, so that
+        they rise as they should and are as far from it."""
         places = np.arange(len(self.items))
         mirrored = np.repeat(self.offsets[:-1] + self.offsets[1:] - 1, self.lengths) - places
         return Sequences(
             user_ids=[*self.user_ids, *self.user_ids],
             offsets=np.concatenate([self.offsets, self.offsets[1:] + len(self.items)]),
             items=np.concatenate([self.items, self.items[mirrored]]),
-            times_us=np.concatenate([self.times_us, -self.times_us[mirrored]]),
+            times_us=np.concatenate([self.times_us, 2 * self.newest_us - self.times_us[mirrored]]),
         )
 
 

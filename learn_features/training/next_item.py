@@ -40,7 +40,7 @@ class NextItem:
         item_to_item: ItemToItem | None = None,
     ) -> None:
         self._content, self._recipe, self._max_length = content, recipe, max_length
-        self._users = len(sequences)
+        self._users, self._end_us = len(sequences), sequences.newest_us
         self._backward_share = 0.0
         if item_to_item and recipe.backwards:
             self._backward_share = item_to_item.cf.backward / (1 + item_to_item.cf.backward)
@@ -74,6 +74,7 @@ class NextItem:
             steps=self.steps,
             rng=rng,
             wanted=wanted,
+            end_us=self._end_us,
         )
 
     def pairs(self, batch: WindowBatch) -> int:

@@ -65,12 +65,14 @@ def window_batches(
     steps: int | None,
     rng: np.random.Generator,
     wanted: NDArray[np.bool_] | None = None,
+    end_us: int | None = None,
 ) -> Iterator[WindowBatch]:
     """One epoch: batches of about `pairs_per_step` pairs in random order, at most `steps` of them.
 
-    `wanted` (users,): whose sequences take part; None: everybody's.
+    `wanted` (users,): whose sequences take part; None: everybody's. `end_us`: the end of the log, where
+    sequences are read backwards as well; default: the newest time.
     """
-    newest_us = int(sequences.times_us.max(initial=0))
+    end_us = sequences.newest_us if end_us is None else end_us
     users, starts, ends = _windows(sequences.offsets, max_length, rng)
     first = np.searchsorted(all_pairs.context, starts)
     last = np.searchsorted(all_pairs.context, ends)
@@ -88,7 +90,7 @@ def window_batches(
             ends[windows],
             first[windows],
             last[windows],
-            newest_us,
+            end_us,
         )
 
 
@@ -137,7 +139,7 @@ def _batch(
     ends: NDArray[np.int64],
     first: NDArray[np.int64],
     last: NDArray[np.int64],
-    newest_us: int,
+    end_us: int,
 ) -> WindowBatch:
     lengths = ends - starts
     place = np.arange(int(lengths.max()))[None, :]
@@ -146,7 +148,7 @@ def _batch(
     items = np.where(real, sequences.items[entries], 0)
     times_us = sequences.times_us[entries[real]]
     gaps = time_gaps(times_us, np.cumsum(lengths) - lengths)
-    ages = (newest_us - np.abs(times_us)) / 1e6  # those of sequences read backwards are negative
+    ages = np.abs(times_us - end_us) / 1e6  # sequences read backwards are mirrored at the end
     counts = last - first
     rows = np.repeat(np.arange(len(starts)), counts)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -94,10 +94,12 @@ def test_a_loss_that_reads_no_ages_refuses_them():
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_ages_of_windows_by_hand(make_sequences, backwards):
-    """Forwards and backwards alike, counted from the newest of all."""
-    sequences = make_sequences([[1, 2, 3], [7, 8]], [[0, 4, 5], [80, 91]])
+    """Forwards and backwards alike, counted from the newest of all; before 1970, too."""
+    sequences = make_sequences([[1, 2, 3], [7, 8]], [[-100, -96, -95], [-20, -9]])
+    end_us = sequences.newest_us
     sequences = sequences.both_ways() if backwards else sequences
     settings = {"max_length": 4, "pairs_per_step": 100, "steps": None, "rng": np.random.default_rng(0)}
+    settings["end_us"] = end_us
     [batch] = window_batches(sequences, pairs(sequences), **settings)
     ages = {1: 91, 2: 87, 3: 86, 7: 11, 8: 0}
     assert set(batch.items[batch.items > 0].tolist()) == ({1, 2, 3, 7, 8} if backwards else {1, 2, 7})
