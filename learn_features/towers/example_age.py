@@ -1,31 +1,46 @@
 """What is in demand changes: user vectors say when they were asked for (Covington et al. 2016, "Deep neural
 networks for YouTube recommendations": example age)."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-FINEST_SECONDS = 6 * 3600.0
-"""Ages are told apart by their logarithm, but below about this not at all."""
-KNOTS_A_DOUBLING = 2
-KNOTS = 32
-"""Enough for 30 years."""
+KNOTS = 48
+STEP_SCALE = 0.2
+"""Of a step's part in the sum: KNOTS of them move together."""
 
 
 class ExampleAge(nn.Module):
-    """A vector for each age, linear between knots. Age 0 is the end of the log and whatever comes after."""
+    """A vector for each age, linear between knots; age 0 is the end of the log and whatever comes after.
+
+    Knots lie at quantiles of the log's own ages, so that all see as many examples. From the oldest on, each
+    is the one before it and a step; steps decay like other weights. So what the last moments of a log hardly
+    show is near what came before it, and not near nothing: age 0 is all that is served.
+    """
+
+    ages: Tensor
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
-        self.knots = nn.Parameter(torch.zeros(KNOTS, dimension))
+        self.register_buffer("ages", torch.arange(KNOTS, dtype=torch.float32))
+        self.steps = nn.Parameter(torch.zeros(KNOTS, dimension))
+
+    @torch.no_grad()
+    def fit(self, ages: NDArray[np.float64]) -> None:
+        """Place the knots for a log whose entries have these `ages` (n,), seconds before its end."""
+        knots = np.quantile(ages, np.linspace(0, 1, KNOTS))
+        knots = np.maximum.accumulate(knots - np.arange(KNOTS)) + np.arange(KNOTS)  # a second apart at least
+        self.ages.copy_(torch.from_numpy(knots - knots[0]))
 
     def forward(self, ages: Tensor | None) -> Tensor:
         """(...) float32 seconds before the end of the log to (..., D); None: age 0, (D,)."""
         if ages is None:
-            return self.knots[0]
-        place = KNOTS_A_DOUBLING * torch.log2(1 + ages.clamp_min(0) / FINEST_SECONDS)
-        place = place.clamp_max(KNOTS - 1.001)
-        before = place.floor()
-        share = (place - before).unsqueeze(-1)
-        row = before.long()
-        between: Tensor = torch.lerp(self.knots[row], self.knots[row + 1], share)
+            return STEP_SCALE * self.steps.sum(dim=0)
+        knots = STEP_SCALE * self.steps.flip(0).cumsum(dim=0).flip(0)
+        ages = ages.clamp_min(0).minimum(self.ages[-1]).contiguous()
+        after = torch.searchsorted(self.ages, ages, right=True).clamp(1, KNOTS - 1)
+        before = after - 1
+        share = (ages - self.ages[before]) / (self.ages[after] - self.ages[before])
+        between: Tensor = torch.lerp(knots[before], knots[after], share.unsqueeze(-1))
         return between

@@ -222,6 +222,8 @@ def _start(
             trained = np.sort(draw.choice(trained, STATISTICS_ITEMS, replace=False))
         catalogue = table[table.to_device(trained)]
         towers.fit_input(catalogue)
+        if towers.user.example_age is not None:
+            towers.user.example_age.fit((parts.train.newest_us - parts.train.times_us) / 1e6)
         if recipe.start == "content":
             towers.start_from_content(catalogue)
     elif parent.residuals is not None:

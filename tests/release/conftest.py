@@ -36,7 +36,7 @@ def make_run(folder: Path, *, seed: int = 0, preset: str = "small", **changes: o
     model = Towers(towers)
     model.fit_input(0.3 + 0.1 * torch.randn(200, CONTENT))
     if model.user.example_age is not None:
-        torch.nn.init.normal_(model.user.example_age.knots)  # zeros say nothing
+        torch.nn.init.normal_(model.user.example_age.steps)  # zeros say nothing
     save_towers(model.eval(), folder / WEIGHTS_FILE)
     if towers.residuals:
         table = np.random.default_rng(seed).normal(size=(len(ITEMS), towers.dimension))

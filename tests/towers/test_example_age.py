@@ -3,49 +3,72 @@ import pytest
 import torch
 
 from learn_features.towers.config import TowerConfig, tower_preset
-from learn_features.towers.example_age import FINEST_SECONDS, KNOTS, ExampleAge
+from learn_features.towers.example_age import KNOTS, STEP_SCALE, ExampleAge
 from learn_features.towers.model import Towers
 
-HOUR, YEAR = 3600.0, 365.25 * 86_400
+DAY = 86_400.0
 
 
 def config(**changes) -> TowerConfig:
     return tower_preset("small", content_dimension=6, dimension=8, width=8, max_length=5, **changes)
 
 
-def test_ages_are_interpolated_between_knots_a_half_doubling_apart():
+def layer_of(ages) -> ExampleAge:
     layer = ExampleAge(3)
+    layer.fit(np.asarray(ages, dtype=np.float64))
     with torch.no_grad():
-        layer.knots.copy_(torch.randn(KNOTS, 3))
-    ages = np.array([0.0, HOUR, 5 * HOUR, 30 * HOUR, 1e6, 3e7, 20 * YEAR], dtype=np.float32)
-    knots_at = FINEST_SECONDS * (2.0 ** (np.arange(KNOTS) / 2) - 1)
-    place = np.interp(np.log1p(ages / FINEST_SECONDS), np.log1p(knots_at / FINEST_SECONDS), np.arange(KNOTS))
-    table = layer.knots.detach().numpy()
-    wanted = np.stack([np.interp(place, np.arange(KNOTS), table[:, column]) for column in range(3)], axis=1)
-    np.testing.assert_allclose(layer(torch.from_numpy(ages)).detach().numpy(), wanted, atol=1e-4)
+        layer.steps.copy_(torch.randn(KNOTS, 3, generator=torch.Generator().manual_seed(0)))
+    return layer
+
+
+def walk(layer: ExampleAge) -> np.ndarray:
+    """Knots, newest first, step by step from the oldest."""
+    steps, knots = layer.steps.detach().double().numpy(), np.zeros((KNOTS, 3))
+    here = np.zeros(3)
+    for knot in reversed(range(KNOTS)):
+        here = here + STEP_SCALE * steps[knot]
+        knots[knot] = here
+    return knots
+
+
+def test_ages_are_interpolated_between_quantiles_of_the_logs():
+    logs = np.concatenate((np.random.default_rng(0).exponential(20 * DAY, 5_000), [0.0]))
+    layer = layer_of(logs)
+    quantiles, knots = np.quantile(logs, np.linspace(0, 1, KNOTS)), walk(layer)
+    ages = np.concatenate((np.linspace(0, logs.max(), 57), quantiles)).astype(np.float32)
+    wanted = np.stack([np.interp(ages, quantiles, knots[:, column]) for column in range(3)], axis=1)
+    np.testing.assert_allclose(layer(torch.from_numpy(ages)).detach().numpy(), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("logs", [[0.0], [0.0, 0.0, 5.0], [0.0] * 500 + [DAY] * 500])
+def test_logs_of_few_times_have_their_knots_apart(logs):
+    layer = layer_of(logs)
+    assert (torch.diff(layer.ages) >= 1).all()
+    found = layer(torch.tensor([0.0, 0.5, 5.0, DAY, 1e12]))
+    assert torch.isfinite(found).all()
+    assert torch.allclose(found[0], layer(None), atol=1e-5)
 
 
 def test_the_end_of_the_log_is_what_comes_after_and_what_is_not_said():
-    layer = ExampleAge(3)
-    with torch.no_grad():
-        layer.knots.copy_(torch.randn(KNOTS, 3))
-    newest = layer(None)
-    assert torch.equal(newest, layer.knots[0])
-    assert torch.equal(layer(torch.tensor([0.0, -5 * HOUR])), newest.expand(2, 3))
-    for far in (60 * YEAR, float("inf")):
-        assert torch.allclose(layer(torch.tensor(far)), layer.knots[-1], atol=0.01)
+    layer = layer_of(np.linspace(0, 100 * DAY, 1_000))
+    newest, knots = layer(None).detach(), walk(layer)
+    np.testing.assert_allclose(newest.numpy(), knots[0], atol=1e-5)
+    assert torch.allclose(layer(torch.tensor([0.0, -5 * DAY])), newest.expand(2, 3), atol=1e-5)
+    for far in (101 * DAY, 1e12, float("inf")):
+        np.testing.assert_allclose(layer(torch.tensor(far)).detach().numpy(), knots[-1], atol=1e-5)
 
 
 def test_a_users_age_moves_their_own_vector_alone():
     torch.manual_seed(0)
     towers = Towers(config()).eval()
     with torch.no_grad():
-        towers.user.example_age.knots.copy_(torch.randn(KNOTS, 8))
+        towers.user.example_age.steps.copy_(torch.randn(KNOTS, 8))
+        towers.user.example_age.fit(np.linspace(0, 500 * DAY, 1_000))
     content, lengths = torch.randn(3, 5, 6), torch.tensor([5, 2, 3])
     plain = towers.user(content, lengths)
-    assert torch.equal(plain, towers.user(content, lengths, ages=torch.zeros(3)))
-    moved = towers.user(content, lengths, ages=torch.tensor([0.0, YEAR, 0.0]))
-    assert torch.equal(moved[[0, 2]], plain[[0, 2]])
+    assert torch.allclose(plain, towers.user(content, lengths, ages=torch.zeros(3)), atol=1e-6)
+    moved = towers.user(content, lengths, ages=torch.tensor([0.0, 365 * DAY, 0.0]))
+    assert torch.allclose(moved[[0, 2]], plain[[0, 2]], atol=1e-6)
     assert not torch.allclose(moved[1], plain[1], atol=0.1)
 
 

@@ -23,10 +23,14 @@ END_US = 1_700_000_000_000_000
 
 
 def make_split() -> Split:
-    """Everybody takes two neutral items within an hour, then one that is in demand."""
+    """Everybody takes two neutral items within an hour, then one that is in demand.
+
+    One user alone is there in the last half day: what is in demand at the end shows in what came before.
+    """
     rng = np.random.default_rng(0)
     late = np.arange(USERS) % 2
-    days_ago = np.where(late, rng.uniform(0, 2, USERS), rng.uniform(100, 200, USERS))
+    days_ago = np.where(late, rng.uniform(0.5, 2, USERS), rng.uniform(100, 200, USERS))
+    days_ago[1] = 0
     times = END_US - (days_ago[:, None] * DAY_US).astype(np.int64) + np.array([-2, -1, 0]) * 60_000_000
     items = rng.integers(0, NEUTRAL, (USERS, 3))
     items[:, 2] = NEUTRAL + late * KIND + rng.integers(0, KIND, USERS)
