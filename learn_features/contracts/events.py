@@ -1,4 +1,5 @@
-"""Records on the topics: JSON objects, schema-versioned, unknown fields ignored.
+"""Records on the topics: JSON objects, schema-versioned, unknown fields ignored (those of an item that
+`data.item_attributes` names join its attributes).
 
 | topic          | key       | value                                                              |
 |----------------|-----------|--------------------------------------------------------------------|

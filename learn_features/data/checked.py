@@ -187,10 +187,10 @@ class CheckedTable:
 
 
 def reads_as_text(dtype: pl.DataType) -> bool:
-    """Whether values of this type are text, numbers, or plain lists of either."""
+    """Whether values of this type are text, numbers or days, or plain lists of text or numbers."""
     if isinstance(dtype, pl.List):
         return dtype.inner.is_numeric() or dtype.inner == pl.String
-    return _is_text(dtype) or dtype.is_numeric() or dtype == pl.Null
+    return _is_text(dtype) or dtype.is_numeric() or dtype in (pl.Date, pl.Null)
 
 
 def _is_text(dtype: pl.DataType) -> bool:

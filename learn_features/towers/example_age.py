@@ -28,10 +28,14 @@ class ExampleAge(nn.Module):
 
     @torch.no_grad()
     def fit(self, ages: NDArray[np.float64]) -> None:
-        """Place the knots for a log whose entries have these `ages` (n,), seconds before its end."""
+        """Place the knots for a log whose entries have these `ages` (n,), seconds before its end; what was
+        learned of an age stays with it."""
         knots = np.quantile(ages, np.linspace(0, 1, KNOTS))
-        knots = np.maximum.accumulate(knots - np.arange(KNOTS)) + np.arange(KNOTS)  # a second apart at least
-        self.ages.copy_(torch.from_numpy(knots - knots[0]))
+        knots = np.maximum.accumulate(knots - np.arange(KNOTS)) + np.arange(KNOTS)  # a second apart
+        placed = torch.from_numpy(knots).to(self.ages)
+        vectors = self(placed)
+        self.ages.copy_(placed)
+        self.steps.copy_(-torch.diff(vectors, dim=0, append=torch.zeros_like(vectors[:1])) / STEP_SCALE)
 
     def forward(self, ages: Tensor | None) -> Tensor:
         """(...) float32 seconds before the end of the log to (..., D); None: age 0, (D,)."""
@@ -41,6 +45,7 @@ class ExampleAge(nn.Module):
         ages = ages.clamp_min(0).minimum(self.ages[-1]).contiguous()
         after = torch.searchsorted(self.ages, ages, right=True).clamp(1, KNOTS - 1)
         before = after - 1
-        share = (ages - self.ages[before]) / (self.ages[after] - self.ages[before])
+        # single precision may bring knots of years ago together
+        share = (ages - self.ages[before]) / (self.ages[after] - self.ages[before]).clamp_min(1)
         between: Tensor = torch.lerp(knots[before], knots[after], share.unsqueeze(-1))
         return between

@@ -80,8 +80,8 @@ class UserTower(nn.Module):
 
         `residuals` (B, L, D): those of the history's items, as the item tower takes them; None: all zeros.
         `gaps` (B, L) float32: seconds since the previous entry (`data.time_gaps`), where the towers read
-        them. `ages` (B, L) or (B, 1) float32: seconds before the end of the log at which each vector is
-        asked for, where the towers read them; None: at its end. `item_vectors` (B, L, D): those of the
+        them. `ages` (B, L) or (B, 1) float32: how many seconds before the end of the log each vector
+        is asked for, where the towers read them; None: at its end. `item_vectors` (B, L, D): those of the
         history where the caller has them already.
         Raises `ValueError` for inputs that the towers were configured without, and for missing gaps.
         """

@@ -117,7 +117,7 @@ def fit(
     ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
     item_to_item = tuning.item_to_item if tuning else None
     if tuning is None and recipe.asks_item_to_item:
-        item_to_item = tuned_item_to_item(parts, items)
+        item_to_item = tuned_item_to_item(parts, items, teaches=recipe.teacher_share > 0)
     with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
         model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, item_to_item)
         while (phase := _next_phase(recipe, ended, tuning, warm=parent is not None)) is not None:
@@ -213,6 +213,8 @@ def _start(
         towers = Towers(config)
         if item_to_item is not None:
             towers.user.start_recency(item_to_item.cf.age)
+    if towers.user.example_age is not None:
+        towers.user.example_age.fit((parts.train.newest_us - parts.train.times_us) / 1e6)
     model = Trained(towers, taken, len(table), row_dropout=recipe.residual_dropout)
     model.to(table.device)
     if parent is None:
@@ -222,8 +224,6 @@ def _start(
             trained = np.sort(draw.choice(trained, STATISTICS_ITEMS, replace=False))
         catalogue = table[table.to_device(trained)]
         towers.fit_input(catalogue)
-        if towers.user.example_age is not None:
-            towers.user.example_age.fit((parts.train.newest_us - parts.train.times_us) / 1e6)
         if recipe.start == "content":
             towers.start_from_content(catalogue)
     elif parent.residuals is not None:

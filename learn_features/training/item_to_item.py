@@ -1,4 +1,4 @@
-"""What tuned item-to-item models find in a log: read off in seconds, before the towers are trained."""
+"""What tuned item-to-item models find in a log, before the towers are trained."""
 
 import math
 from dataclasses import dataclass
@@ -32,12 +32,14 @@ class ItemToItem:
         return self.ease or self.cf
 
 
-def tuned_item_to_item(parts: Split, n_items: int) -> ItemToItem:
-    """Both models tuned on `parts`. By fixed lists of tries, not by a clock: the same data give the same
-    answer."""
+def tuned_item_to_item(parts: Split, n_items: int, *, teaches: bool = True) -> ItemToItem:
+    """The models tuned on `parts`, EASE only where one `teaches`.
+
+    By fixed lists of tries, not by a clock: the same data give the same answer.
+    """
     task = Task(parts, n_items, cases=CASES)
     cf = ItemCF().tune(task, budget_seconds=math.inf)
-    if len(np.unique(parts.train_and_validation.items)) > EASE_ITEMS:
+    if not teaches or len(np.unique(parts.train_and_validation.items)) > EASE_ITEMS:
         return ItemToItem(cf.best)
     ease = Ease().tune(task, budget_seconds=math.inf)
     return ItemToItem(cf.best, ease.best if ease.value > cf.value else None)

@@ -25,12 +25,14 @@ class Parent:
 def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, config: TowerConfig) -> Parent:
     """The parent at `uri`, a bundle (path or fsspec URI) or a run's folder.
 
-    Raises `SpaceMismatch` unless content encoder, history rule and architecture are the same,
+    Example ages may come or go with the log's times: they begin at nothing, or are left out. Raises
+    `SpaceMismatch` unless content encoder, history rule and the rest of the architecture are the same,
     `BundleError` if it cannot be read.
     """
     about = describe(uri)
     # through the model: what an older parent does not name has its default
-    parents = {**about, "towers": tower_config(uri, about).model_dump(mode="json")}
+    architecture = tower_config(uri, about).model_copy(update={"example_age": config.example_age})
+    parents = {**about, "towers": architecture.model_dump(mode="json")}
     for part, ours in (
         ("encoder", encoder.model_dump(mode="json")),
         ("history", history.model_dump(mode="json")),
@@ -43,4 +45,8 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
             raise SpaceMismatch(
                 f"{uri}: its {part} differs ({changes}); train without a parent, or with its settings"
             )
-    return Parent(load_towers(uri), about.get("space_id"), load_residuals(uri))
+    towers = Towers(config)
+    state = load_towers(uri).state_dict()
+    own = towers.state_dict()
+    towers.load_state_dict({name: state.get(name, own[name]) for name in own})
+    return Parent(towers, about.get("space_id"), load_residuals(uri))

@@ -21,8 +21,8 @@ SHUFFLE_BATCHES = 64
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """`items` (B, L) int64, padded with 0 on the right, the seconds before each (`data.time_gaps`), and those
-    from each to the end of the log;
+    """`items` (B, L) int64, padded with 0 on the right, the seconds before each (`data.time_gaps`), and as
+    `ages` those from what follows each to the end of the log;
     pairs (P,): row, position and target item; `users` (B,): whose rows they are."""
 
     users: NDArray[np.int64]
@@ -148,7 +148,8 @@ def _batch(
     items = np.where(real, sequences.items[entries], 0)
     times_us = sequences.times_us[entries[real]]
     gaps = time_gaps(times_us, np.cumsum(lengths) - lengths)
-    ages = np.abs(times_us - end_us) / 1e6  # sequences read backwards are mirrored at the end
+    following_us = sequences.times_us[np.minimum(entries[real] + 1, len(sequences.times_us) - 1)]
+    ages = np.abs(following_us - end_us) / 1e6  # sequences read backwards are mirrored at the end
     counts = last - first
     rows = np.repeat(np.arange(len(starts)), counts)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -40,11 +40,19 @@ def test_ages_are_interpolated_between_quantiles_of_the_logs():
     np.testing.assert_allclose(layer(torch.from_numpy(ages)).detach().numpy(), wanted, atol=1e-3)
 
 
-@pytest.mark.parametrize("logs", [[0.0], [0.0, 0.0, 5.0], [0.0] * 500 + [DAY] * 500])
-def test_logs_of_few_times_have_their_knots_apart(logs):
+@pytest.mark.parametrize(
+    "logs",
+    [
+        [0.0],
+        [0.0, 0.0, 5.0],
+        [0.0] * 500 + [DAY] * 500,
+        [*np.linspace(0, 300 * DAY, 900), *[300 * DAY] * 100],  # taken over from elsewhere, all on one day
+        [year * 365 * DAY for year in range(11)] * 90,  # single precision tells 32 seconds apart there
+    ],
+)
+def test_logs_of_few_times_have_an_age_for_every_moment(logs):
     layer = layer_of(logs)
-    assert (torch.diff(layer.ages) >= 1).all()
-    found = layer(torch.tensor([0.0, 0.5, 5.0, DAY, 1e12]))
+    found = layer(torch.tensor([0.0, 0.5, 5.0, DAY, 1e12, *sorted(set(logs))[-20:]], dtype=torch.float32))
     assert torch.isfinite(found).all()
     assert torch.allclose(found[0], layer(None), atol=1e-5)
 
@@ -56,6 +64,21 @@ def test_the_end_of_the_log_is_what_comes_after_and_what_is_not_said():
     assert torch.allclose(layer(torch.tensor([0.0, -5 * DAY])), newest.expand(2, 3), atol=1e-5)
     for far in (101 * DAY, 1e12, float("inf")):
         np.testing.assert_allclose(layer(torch.tensor(far)).detach().numpy(), knots[-1], atol=1e-5)
+
+
+def test_knots_for_another_log_keep_what_was_learned():
+    layer = layer_of(np.linspace(0, 100 * DAY, 5_000))
+    ages = torch.linspace(0, 100 * DAY, 400)
+    before = layer(ages).detach()
+    layer.fit(np.linspace(0, 100 * DAY, 800))
+    assert torch.allclose(layer(ages), before, atol=0.02)
+    layer.fit(np.linspace(0, 400 * DAY, 800))
+    kept = layer(layer.ages[:12]).detach()  # within the 100 days
+    layer.fit(np.linspace(0, 400 * DAY, 800))
+    assert torch.allclose(layer(layer.ages[:12]), kept, atol=1e-4)
+    fresh = ExampleAge(3)
+    fresh.fit(np.linspace(0, 9 * DAY, 50))
+    assert not fresh.steps.any()
 
 
 def test_a_users_age_moves_their_own_vector_alone():

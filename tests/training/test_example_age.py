@@ -1,5 +1,6 @@
 """Example ages reach the objective and the cases: a world in which only the time tells what is in demand."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,15 @@ from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.scoring import scorer
+from learn_features.training.content_table import ContentTable
 from learn_features.training.fit import fit
-from learn_features.training.windows import pairs, window_batches
-from tests.training.world import RECIPE, TOWERS, C
+from learn_features.training.item_to_item import ItemToItem
+from learn_features.training.next_item import NextItem
+from learn_features.training.ranks import alone
+from tests.training.world import RECIPE, TOWERS, C, content_of
 
 NEUTRAL, KIND = 20, 20
 """Items 0 to 19 are taken at all times, 20 to 39 were in demand long ago, 40 to 59 are lately."""
@@ -96,17 +101,19 @@ def test_a_loss_that_reads_no_ages_refuses_them():
         fit(make_split(), content, towers, RECIPE.model_copy(update={"loss": "dense_all_action"}), seed=0)
 
 
-@pytest.mark.parametrize("backwards", [False, True])
-def test_ages_of_windows_by_hand(make_sequences, backwards):
+@pytest.mark.parametrize("backward", [0.0, 1.0])
+def test_ages_of_batches_and_parts_by_hand(make_sequences, backward):
     """Forwards and backwards alike, counted from the newest of all; before 1970, too."""
-    sequences = make_sequences([[1, 2, 3], [7, 8]], [[-100, -96, -95], [-20, -9]])
-    end_us = sequences.newest_us
-    sequences = sequences.both_ways() if backwards else sequences
-    settings = {"max_length": 4, "pairs_per_step": 100, "steps": None, "rng": np.random.default_rng(0)}
-    settings["end_us"] = end_us
-    [batch] = window_batches(sequences, pairs(sequences), **settings)
+    sequences = make_sequences([[1, 2, 3], [7, 8]] * 4, [[-100, -96, -95], [-20, -9]] * 4)
     ages = {1: 91, 2: 87, 3: 86, 7: 11, 8: 0}
-    assert set(batch.items[batch.items > 0].tolist()) == ({1, 2, 3, 7, 8} if backwards else {1, 2, 7})
-    for items, found, length in zip(batch.items, batch.ages, batch.lengths, strict=True):
-        assert found[:length].tolist() == [ages[item] for item in items[:length].tolist()]
-        assert (found[length:] == 0).all()
+    table = ContentTable(content_of(), alone().device)
+    recipe = RECIPE.model_copy(update={"pairs_per_step": 8})
+    found = ItemToItem(ItemCFParameters(backward=backward))
+    task = NextItem(sequences, table, recipe, max_length=4, item_to_item=found)
+    seen = set()
+    for batch in itertools.chain.from_iterable(task.batches(np.random.default_rng(n)) for n in range(4)):
+        for part in (batch, *(task.part(batch, number, 2) for number in range(2))):
+            asked = part.ages[part.rows, part.positions]
+            assert asked.tolist() == [ages[item] for item in part.targets.tolist()]
+            seen.update(part.targets.tolist())
+    assert seen == ({1, 2, 3, 7, 8} if backward else {2, 3, 8})

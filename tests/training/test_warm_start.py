@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from learn_features.config import Config
 from learn_features.errors import SpaceMismatch
@@ -12,7 +13,7 @@ from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import tensors
 from learn_features.training.run import RUN_FILE, read_run
 from learn_features.training.warm_start import open_parent
-from tests.release.conftest import ITEMS, make_run
+from tests.release.conftest import CONTENT, ITEMS, make_run
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +47,19 @@ def test_a_parent_of_before_is_taken_where_nothing_changed(tmp_path):
     now = about.towers.model_copy(update={"residuals": True})
     with pytest.raises(SpaceMismatch, match=r"its towers differs \(residuals False → True\)"):
         open_parent(older, about.encoder, about.history, now)
+
+
+@pytest.mark.parametrize("gained", [True, False])
+def test_example_ages_come_and_go_with_the_times_of_a_log(tmp_path, gained):
+    before = make_run(tmp_path / "run", example_age=not gained)
+    about = read_run(before)
+    now = about.towers.model_copy(update={"example_age": gained})
+    towers = open_parent(before, about.encoder, about.history, now).towers
+    assert towers.config == now
+    same = open_parent(before, about.encoder, about.history, about.towers).towers
+    theirs, ours = tensors(same), tensors(towers)
+    assert all(ours[name].equal(theirs[name]) for name in ours.keys() & theirs.keys())
+    assert {name.split(".")[1] for name in ours.keys() ^ theirs.keys()} == {"example_age"}
+    if gained:
+        content, lengths = torch.randn(2, 3, CONTENT), torch.tensor([3, 2])
+        assert torch.equal(towers.eval().user(content, lengths), same.eval().user(content, lengths))
