@@ -47,8 +47,7 @@ class TowerConfig(BaseModel):
     time_gaps: bool = False
     """Whether the user tower also reads the time since the previous entry."""
     example_age: bool = False
-    """Whether user vectors say how long before the end of the log they were asked for: in training when the
-    target was taken, served ones at the end."""
+    """Whether user vectors say how long before the end of the log they were asked for; served ones: at it."""
     residuals: bool = False
     """Whether items seen in training carry a learned vector of width D beside their content."""
     max_length: int = Field(default=50, ge=1)

@@ -126,7 +126,10 @@ def fit(
             sequences = parts.train_and_validation
             if phase.name == TUNE:
                 sequences = parts.train.where(~np.isin(parts.train.items, new))
-            task = objective(sequences, table, recipe, towers_config.max_length, ranks, item_to_item)
+            task = objective(
+                sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
+                asked_at_once=parts.validation.ages_us is not None,
+            )  # fmt: skip
             run = Fit(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:
                 check_tensors(saved.tensors, run.tensors())

@@ -29,6 +29,8 @@ class NextItem:
         item_to_item: what tuned item-to-item models found in this log: how much backward pairs count in
             item-CF decides how often a sequence is read backwards, and the better model's votes are the
             teacher's. None: neither.
+        asked_at_once: whether users are asked for when their histories end, as leave-one-out asks, or when
+            the next item is taken, as all that is served is asked for at one time.
     """
 
     def __init__(
@@ -38,8 +40,11 @@ class NextItem:
         recipe: Recipe,
         max_length: int,
         item_to_item: ItemToItem | None = None,
+        *,
+        asked_at_once: bool = False,
     ) -> None:
         self._content, self._recipe, self._max_length = content, recipe, max_length
+        self._asked_at_once = asked_at_once
         self._users, self._end_us = len(sequences), sequences.newest_us
         self._backward_share = 0.0
         if item_to_item and recipe.backwards:
@@ -75,6 +80,7 @@ class NextItem:
             rng=rng,
             wanted=wanted,
             end_us=self._end_us,
+            asked_at_once=self._asked_at_once,
         )
 
     def pairs(self, batch: WindowBatch) -> int:

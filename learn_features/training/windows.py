@@ -22,7 +22,7 @@ SHUFFLE_BATCHES = 64
 @dataclass(frozen=True)
 class WindowBatch:
     """`items` (B, L) int64, padded with 0 on the right, the seconds before each (`data.time_gaps`), and as
-    `ages` those from what follows each to the end of the log;
+    `ages` how many before the end of the log a user is asked for after each;
     pairs (P,): row, position and target item; `users` (B,): whose rows they are."""
 
     users: NDArray[np.int64]
@@ -66,11 +66,13 @@ def window_batches(
     rng: np.random.Generator,
     wanted: NDArray[np.bool_] | None = None,
     end_us: int | None = None,
+    asked_at_once: bool = False,
 ) -> Iterator[WindowBatch]:
     """One epoch: batches of about `pairs_per_step` pairs in random order, at most `steps` of them.
 
     `wanted` (users,): whose sequences take part; None: everybody's. `end_us`: the end of the log, where
-    sequences are read backwards as well; default: the newest time.
+    sequences are read backwards as well; default: the newest time. `asked_at_once`: ages are those
+    of the contexts' ends instead of the targets.
     """
     end_us = sequences.newest_us if end_us is None else end_us
     users, starts, ends = _windows(sequences.offsets, max_length, rng)
@@ -91,6 +93,7 @@ def window_batches(
             first[windows],
             last[windows],
             end_us,
+            asked_at_once,
         )
 
 
@@ -140,6 +143,7 @@ def _batch(
     first: NDArray[np.int64],
     last: NDArray[np.int64],
     end_us: int,
+    asked_at_once: bool,
 ) -> WindowBatch:
     lengths = ends - starts
     place = np.arange(int(lengths.max()))[None, :]
@@ -148,8 +152,10 @@ def _batch(
     items = np.where(real, sequences.items[entries], 0)
     times_us = sequences.times_us[entries[real]]
     gaps = time_gaps(times_us, np.cumsum(lengths) - lengths)
-    following_us = sequences.times_us[np.minimum(entries[real] + 1, len(sequences.times_us) - 1)]
-    ages = np.abs(following_us - end_us) / 1e6  # sequences read backwards are mirrored at the end
+    asked = entries[real] if asked_at_once else np.minimum(entries[real] + 1, len(sequences.items) - 1)
+    ages = (
+        np.abs(sequences.times_us[asked] - end_us) / 1e6
+    )  # sequences read backwards are mirrored at the end
     counts = last - first
     rows = np.repeat(np.arange(len(starts)), counts)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)

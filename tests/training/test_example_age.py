@@ -101,19 +101,20 @@ def test_a_loss_that_reads_no_ages_refuses_them():
         fit(make_split(), content, towers, RECIPE.model_copy(update={"loss": "dense_all_action"}), seed=0)
 
 
+@pytest.mark.parametrize("asked_at_once", [False, True])
 @pytest.mark.parametrize("backward", [0.0, 1.0])
-def test_ages_of_batches_and_parts_by_hand(make_sequences, backward):
+def test_ages_of_batches_and_parts_by_hand(make_sequences, backward, asked_at_once):
     """Forwards and backwards alike, counted from the newest of all; before 1970, too."""
     sequences = make_sequences([[1, 2, 3], [7, 8]] * 4, [[-100, -96, -95], [-20, -9]] * 4)
     ages = {1: 91, 2: 87, 3: 86, 7: 11, 8: 0}
     table = ContentTable(content_of(), alone().device)
     recipe = RECIPE.model_copy(update={"pairs_per_step": 8})
     found = ItemToItem(ItemCFParameters(backward=backward))
-    task = NextItem(sequences, table, recipe, max_length=4, item_to_item=found)
+    task = NextItem(sequences, table, recipe, 4, found, asked_at_once=asked_at_once)
     seen = set()
     for batch in itertools.chain.from_iterable(task.batches(np.random.default_rng(n)) for n in range(4)):
         for part in (batch, *(task.part(batch, number, 2) for number in range(2))):
-            asked = part.ages[part.rows, part.positions]
-            assert asked.tolist() == [ages[item] for item in part.targets.tolist()]
+            of = part.items[part.rows, part.positions] if asked_at_once else part.targets
+            assert part.ages[part.rows, part.positions].tolist() == [ages[item] for item in of.tolist()]
             seen.update(part.targets.tolist())
     assert seen == ({1, 2, 3, 7, 8} if backward else {2, 3, 8})
