@@ -3,7 +3,6 @@
 import contextlib
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from learn_features.config import Config, EncoderConfig
@@ -14,7 +13,7 @@ from learn_features.features.row_store import RowStore
 from learn_features.features.rows import open_row_store
 from learn_features.streaming.contents import ItemContents
 from learn_features.streaming.dead_letters import DeadLetters
-from learn_features.streaming.decoding import decode
+from learn_features.streaming.decoding import decoder
 from learn_features.streaming.handler import Handler
 from learn_features.streaming.health import serve
 from learn_features.streaming.loop import StreamLoop
@@ -95,7 +94,7 @@ def _run(config: Config, stop: threading.Event, instance: str, make: MakeHandler
             spaces,
             OfflineBuffer(OfflineLog(config.offline)),
             DeadLetters(config, producer),
-            partial(decode, fields=config.kafka.fields, attributes=config.data.item_attributes),
+            decoder(config),
             config.kafka,
             metrics,
             health,

@@ -1,11 +1,13 @@
 """Bytes of a record → event. Whatever is wrong with a record is a `BadRecord` with the reason."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from learn_features.config import Config
 from learn_features.contracts import attributes as text_of
 from learn_features.contracts import columns, events, names, times
 from learn_features.contracts.events import InteractionRecord, ItemRecord, UserRefreshRecord
@@ -13,6 +15,11 @@ from learn_features.errors import BadRecord
 from learn_features.streaming.records import Event, InteractionEvent, ItemEvent, Record, RefreshEvent
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def decoder(config: Config) -> Callable[[Record], Event]:
+    """`decode` with the settings' names."""
+    return partial(decode, fields=config.kafka.fields, attributes=config.data.item_attributes)
 
 
 def decode(record: Record, fields: Mapping[str, Mapping[str, str]], attributes: Sequence[str] = ()) -> Event:

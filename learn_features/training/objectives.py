@@ -64,8 +64,8 @@ def objective(
     *,
     asked_at_once: bool = False,
 ) -> Objective:
-    """The recipe's objective; `item_to_item` is what such models found, for next-item softmax, and `asked_at_once`
-    when users are asked for (next_item.py)."""
+    """The recipe's objective; for next-item softmax what `item_to_item` models found and when users are asked
+    for (next_item.py)."""
     if recipe.loss == "softmax":
         return NextItem(sequences, content, recipe, max_length, item_to_item, asked_at_once=asked_at_once)
     return DenseAllAction(sequences, content, recipe, ranks)

@@ -1,14 +1,15 @@
 """Bytes → events: what is taken, what is refused and why."""
 
 import json
+from datetime import date
 
 import polars as pl
 import pytest
 
-from learn_features.config import DataConfig
+from learn_features.config import Config, DataConfig, KafkaConfig
 from learn_features.data.catalogue import Catalogue
 from learn_features.errors import BadRecord
-from learn_features.streaming.decoding import decode
+from learn_features.streaming.decoding import decode, decoder
 from learn_features.streaming.records import Partition, Record
 
 APPEND_US = 1_700_000_000_000_000
@@ -16,7 +17,7 @@ CLICK = {"user_id": "u", "item_id": "i", "event_timestamp": APPEND_US}
 
 
 def record(topic, value, key=b"k"):
-    raw = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+    raw = value if isinstance(value, bytes | None) else json.dumps(value, default=str).encode()
     return Record(Partition(topic, "id", 0), 7, APPEND_US, key, raw)
 
 
@@ -134,20 +135,23 @@ DESCRIBED = {
     "pages": [200, None, 0, -3, 10**12, 1],
     "tags": [["a", "b"], ["c"], [], None, ["null"], [" d ", "e"]],
     "color": ["red", "N/A", " ", " dark  blue ", None, "ünï"],
+    "released": [date(2013, 5, 1), None, None, date(1890, 1, 2), None, date(9999, 12, 31)],
 }
 
 
 def test_further_fields_join_attributes_as_columns_of_a_table_do(tmp_path):
     rows = pl.DataFrame({"item_id": [f"i{row}" for row in range(6)], "title": "t", **DESCRIBED})
     rows.write_parquet(tmp_path / "items.parquet")
-    names = ("release_year", "tags", "color", "pages", "missing")
+    names = ("release_year", "tags", "color", "pages", "missing", "released")
     table = pl.concat(Catalogue(tmp_path, DataConfig(item_attributes=names)).blocks())
     streamed = [
         decode(record("items", row, row["item_id"].encode()), {}, names).record.attributes
         for row in rows.to_dicts()
     ]
     assert streamed == table["attributes"].to_list()
-    assert streamed[0] == "waterproof; release year 2013; tags a, b; color red; pages 200"
+    assert (
+        streamed[0] == "waterproof; release year 2013; tags a, b; color red; pages 200; released 2013-05-01"
+    )
 
 
 def test_further_fields_that_are_no_text_say_nothing_and_broken_text_is_refused():
@@ -160,3 +164,12 @@ def test_further_fields_that_are_no_text_say_nothing_and_broken_text_is_refused(
     body = {"item_id": "k", "title": "x", "genre": "drama"}
     item = decode(record("items", body), mapped, ("genre",)).record
     assert (item.category, item.attributes) == ("drama", None)
+
+
+def test_what_consumers_read_goes_by_the_settings():
+    body = {"item_id": "k", "name": "x", "year": 2013, "fabric": "wool"}
+    renamed = KafkaConfig(fields={"items": {"title": "name"}})
+    item = decoder(Config(kafka=renamed))(record("items", body)).record
+    assert (item.title, item.attributes) == ("x", "year 2013")
+    chosen = Config(kafka=renamed, data=DataConfig(item_attributes=("fabric",)))
+    assert decoder(chosen)(record("items", body)).record.attributes == "fabric wool"

@@ -17,6 +17,7 @@ from learn_features.training.content_table import ContentTable
 from learn_features.training.fit import fit
 from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.next_item import NextItem
+from learn_features.training.objectives import objective
 from learn_features.training.ranks import alone
 from tests.training.world import RECIPE, TOWERS, C, content_of
 
@@ -118,3 +119,21 @@ def test_ages_of_batches_and_parts_by_hand(make_sequences, backward, asked_at_on
             assert part.ages[part.rows, part.positions].tolist() == [ages[item] for item in of.tolist()]
             seen.update(part.targets.tolist())
     assert seen == ({1, 2, 3, 7, 8} if backward else {2, 3, 8})
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_training_asks_when_the_cases_are_asked(monkeypatch, at_once):
+    parts = make_split()
+    if not at_once:  # as a split by time asks
+        parts = replace(parts, validation=replace(parts.validation, ages_us=None))
+    asked = []
+
+    def spied(*given, **more):
+        asked.append(more["asked_at_once"])
+        return objective(*given, **more)
+
+    monkeypatch.setattr("learn_features.training.fit.objective", spied)
+    recipe = RECIPE.model_copy(update={"epochs": 1, "new_item_share": 0.0})
+    content = np.ones((ITEMS, C), dtype=np.float16)
+    fit(parts, content, TOWERS.model_copy(update={"example_age": True}), recipe, seed=0)
+    assert asked == [at_once, at_once]

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import shutil
 from datetime import timedelta
 
+import polars as pl
 import pytest
 import torch
 
@@ -171,3 +173,15 @@ def test_items_without_a_content_vector_are_counted_and_named(trained, tmp_path,
     with pytest.raises(DataError, match=r"36 of 36 items have no content vector, first i0, i1, i2, i3, i4;"):
         train(nothing, base / "data", tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_an_order_is_read_as_no_time(trained, tmp_path):
+    config, base, _ = trained
+    log = pl.read_parquet(base / "data" / "interactions.parquet").sort("user_id", "event_timestamp")
+    (tmp_path / "data").mkdir()
+    shutil.copy(base / "data" / "items.parquet", tmp_path / "data")
+    place = pl.int_range(pl.len()).over("user_id").alias("position")
+    log.select("user_id", "item_id", place).write_parquet(tmp_path / "data" / "interactions.parquet")
+    train(config, tmp_path / "data", tmp_path / "run", epochs=1)
+    assert read_run(base / "run").towers.example_age
+    assert not read_run(tmp_path / "run").towers.example_age
