@@ -53,13 +53,14 @@ def killed(folder: Path, where: str, number: int) -> None:
 
 
 def test_sigkill_in_both_phases_and_inside_a_checkpoint(uninterrupted, tmp_path):
-    """The tuning phase has 3 × 5 steps, the final one 2 × 6; checkpoints also at the ends of epochs."""
-    step = random.randint(1, 14)
+    """The tuning phase has 3 × 4 steps, the final one 2 × 6; checkpoints also at the ends of epochs."""
+    assert [epoch.steps for epoch in uninterrupted.epochs] == [4, 4, 4, 6, 6]
+    step = random.randint(1, 12)
     killed(tmp_path, "step", step)
     state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
     assert (state["counters"]["now"]["step"], state["counters"]["ended"]) == (step, [])
     # past what is left of tuning: the steps, the ends of epochs, then somewhere in the final phase
-    left = 15 - step + 3 - (step // 5)
+    left = 12 - step + 3 - (step - 1) // 4
     killed(tmp_path, "save", left + random.randint(3, 9))
     state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
     assert len(state["counters"]["ended"]) == 1
