@@ -128,7 +128,7 @@ def fit(
                 sequences = parts.train.where(~np.isin(parts.train.items, new))
             task = objective(
                 sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
-                asked_at_once=parts.validation.ages_us is not None,
+                asked_at_history_end=parts.validation.ages_us is not None,
             )  # fmt: skip
             run = Fit(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:

@@ -53,7 +53,6 @@ def find_move(
     so they stay.
     """
     users = _user_vectors(model, content, cases).cpu()
-    served = _user_vectors(model, content, replace(cases, ages_us=None)).cpu()
     rows = torch.arange(len(cases))
     targets = torch.from_numpy(cases.target_items[cases.target_offsets[:-1]].astype(np.int64))
     moving = np.union1d(np.setdiff1d(np.arange(len(content)), np.union1d(model.items, left)), new)
@@ -70,7 +69,7 @@ def find_move(
     seen[seen_rows[column[seen_items] >= 0], column[seen_items][column[seen_items] >= 0]] = True
     is_moving = column[targets] >= 0
 
-    direction, length = _direction(served), _length(model, content).cpu()
+    direction, length = _direction(model, content, cases).cpu(), _length(model, content).cpu()
     projected = _projected(model, content, moving).cpu()
     values = []
     for move in MOVES:
@@ -91,11 +90,7 @@ def move_new_items(model: Trained, content: Tensor, cases: Cases, move: float) -
     """
     if model.residuals is None or model.towers.item.projection is None:
         raise ConfigError("training: new items are moved only where items have a projection and residuals")
-    shift = (
-        move
-        * _length(model, content)
-        * _direction(_user_vectors(model, content, replace(cases, ages_us=None)))
-    )
+    shift = move * _length(model, content) * _direction(model, content, cases)
     model.towers.item.projection.linear.bias += shift
     model.residuals -= shift
     return shift
@@ -114,8 +109,9 @@ def _user_vectors(model: Trained, content: Tensor, cases: Cases) -> Tensor:
     )
 
 
-def _direction(users: Tensor) -> Tensor:
+def _direction(model: Trained, content: Tensor, cases: Cases) -> Tensor:
     """Unit vector (D,) of the mean user, asked for at the end of the log as served ones are."""
+    users = _user_vectors(model, content, replace(cases, ages_us=None))
     return F.normalize(users.mean(dim=0), dim=0)
 
 

@@ -29,8 +29,8 @@ class NextItem:
         item_to_item: what tuned item-to-item models found in this log: how much backward pairs count in
             item-CF decides how often a sequence is read backwards, and the better model's votes are the
             teacher's. None: neither.
-        asked_at_once: whether users are asked for when their histories end, as leave-one-out asks, or when
-            the next item is taken, as all that is served is asked for at one time.
+        asked_at_history_end: whether an age is that of the history's end, as leave-one-out asks, or
+            that of the target, as users are served at one time whenever their histories ended.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class NextItem:
         max_length: int,
         item_to_item: ItemToItem | None = None,
         *,
-        asked_at_once: bool = False,
+        asked_at_history_end: bool = False,
     ) -> None:
         self._content, self._recipe, self._max_length = content, recipe, max_length
-        self._asked_at_once = asked_at_once
+        self._asked_at_history_end = asked_at_history_end
         self._users, self._end_us = len(sequences), sequences.newest_us
         self._backward_share = 0.0
         if item_to_item and recipe.backwards:
@@ -80,7 +80,7 @@ class NextItem:
             rng=rng,
             wanted=wanted,
             end_us=self._end_us,
-            asked_at_once=self._asked_at_once,
+            asked_at_history_end=self._asked_at_history_end,
         )
 
     def pairs(self, batch: WindowBatch) -> int:

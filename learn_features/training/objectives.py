@@ -62,10 +62,12 @@ def objective(
     ranks: Ranks,
     item_to_item: ItemToItem | None = None,
     *,
-    asked_at_once: bool = False,
+    asked_at_history_end: bool = False,
 ) -> Objective:
     """The recipe's objective; for next-item softmax what `item_to_item` models found and when users are asked
     for (next_item.py)."""
     if recipe.loss == "softmax":
-        return NextItem(sequences, content, recipe, max_length, item_to_item, asked_at_once=asked_at_once)
+        return NextItem(
+            sequences, content, recipe, max_length, item_to_item, asked_at_history_end=asked_at_history_end
+        )
     return DenseAllAction(sequences, content, recipe, ranks)

@@ -66,12 +66,12 @@ def window_batches(
     rng: np.random.Generator,
     wanted: NDArray[np.bool_] | None = None,
     end_us: int | None = None,
-    asked_at_once: bool = False,
+    asked_at_history_end: bool = False,
 ) -> Iterator[WindowBatch]:
     """One epoch: batches of about `pairs_per_step` pairs in random order, at most `steps` of them.
 
     `wanted` (users,): whose sequences take part; None: everybody's. `end_us`: the end of the log, where
-    sequences are read backwards as well; default: the newest time. `asked_at_once`: ages are those
+    sequences are read backwards as well; default: the newest time. `asked_at_history_end`: ages are those
     of the contexts' ends instead of the targets.
     """
     end_us = sequences.newest_us if end_us is None else end_us
@@ -93,7 +93,7 @@ def window_batches(
             first[windows],
             last[windows],
             end_us,
-            asked_at_once,
+            asked_at_history_end,
         )
 
 
@@ -143,7 +143,7 @@ def _batch(
     first: NDArray[np.int64],
     last: NDArray[np.int64],
     end_us: int,
-    asked_at_once: bool,
+    asked_at_history_end: bool,
 ) -> WindowBatch:
     lengths = ends - starts
     place = np.arange(int(lengths.max()))[None, :]
@@ -152,7 +152,7 @@ def _batch(
     items = np.where(real, sequences.items[entries], 0)
     times_us = sequences.times_us[entries[real]]
     gaps = time_gaps(times_us, np.cumsum(lengths) - lengths)
-    asked = entries[real] if asked_at_once else np.minimum(entries[real] + 1, len(sequences.items) - 1)
+    asked = entries[real] if asked_at_history_end else np.minimum(entries[real] + 1, len(sequences.items) - 1)
     ages = (
         np.abs(sequences.times_us[asked] - end_us) / 1e6
     )  # sequences read backwards are mirrored at the end

@@ -102,20 +102,20 @@ def test_a_loss_that_reads_no_ages_refuses_them():
         fit(make_split(), content, towers, RECIPE.model_copy(update={"loss": "dense_all_action"}), seed=0)
 
 
-@pytest.mark.parametrize("asked_at_once", [False, True])
+@pytest.mark.parametrize("asked_at_history_end", [False, True])
 @pytest.mark.parametrize("backward", [0.0, 1.0])
-def test_ages_of_batches_and_parts_by_hand(make_sequences, backward, asked_at_once):
+def test_ages_of_batches_and_parts_by_hand(make_sequences, backward, asked_at_history_end):
     """Forwards and backwards alike, counted from the newest of all; before 1970, too."""
     sequences = make_sequences([[1, 2, 3], [7, 8]] * 4, [[-100, -96, -95], [-20, -9]] * 4)
     ages = {1: 91, 2: 87, 3: 86, 7: 11, 8: 0}
     table = ContentTable(content_of(), alone().device)
     recipe = RECIPE.model_copy(update={"pairs_per_step": 8})
     found = ItemToItem(ItemCFParameters(backward=backward))
-    task = NextItem(sequences, table, recipe, 4, found, asked_at_once=asked_at_once)
+    task = NextItem(sequences, table, recipe, 4, found, asked_at_history_end=asked_at_history_end)
     seen = set()
     for batch in itertools.chain.from_iterable(task.batches(np.random.default_rng(n)) for n in range(4)):
         for part in (batch, *(task.part(batch, number, 2) for number in range(2))):
-            of = part.items[part.rows, part.positions] if asked_at_once else part.targets
+            of = part.items[part.rows, part.positions] if asked_at_history_end else part.targets
             assert part.ages[part.rows, part.positions].tolist() == [ages[item] for item in of.tolist()]
             seen.update(part.targets.tolist())
     assert seen == ({1, 2, 3, 7, 8} if backward else {2, 3, 8})
@@ -129,7 +129,7 @@ def test_training_asks_when_the_cases_are_asked(monkeypatch, at_once):
     asked = []
 
     def spied(*given, **more):
-        asked.append(more["asked_at_once"])
+        asked.append(more["asked_at_history_end"])
         return objective(*given, **more)
 
     monkeypatch.setattr("learn_features.training.fit.objective", spied)
