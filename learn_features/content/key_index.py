@@ -38,7 +38,7 @@ def find_rows(sorted_keys: Pairs, keys: Pairs) -> NDArray[np.int64]:
 
 
 class _Segment(NamedTuple):
-    """Keys in order, each once."""
+    """Keys in order of their first halves, each once."""
 
     high: Column
     low: Column
@@ -91,13 +91,9 @@ class KeyIndex:
         values = np.concatenate([v for _, v in self._added])
         self._added = []
         newest = _sorted(keys, values)
-        # Merging only with what is at most twice as long sorts every entry a few times, not once an addition.
+        # Merging only with what is at most twice as long copies an entry a few times, not once an addition.
         while self._segments and len(self._segments[-1].high) <= 2 * len(newest.high):
-            older = self._segments.pop()
-            newest = _sorted(
-                np.concatenate([np.stack([s.high, s.low], axis=1) for s in (older, newest)]),
-                np.concatenate([np.stack(s.values, axis=1) for s in (older, newest)]),
-            )
+            newest = _merged(self._segments.pop(), newest)
         self._segments.append(newest)
 
 
@@ -105,10 +101,28 @@ def _sorted(keys: Pairs, values: NDArray[np.uint64]) -> _Segment:
     """In order of keys; of several entries for one the last."""
     order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
     keys = keys[order]
-    kept = order[np.append((keys[1:] != keys[:-1]).any(axis=1), True)] if len(keys) else order
-    keys = keys[np.append((keys[1:] != keys[:-1]).any(axis=1), True)] if len(keys) else keys
-    columns = tuple(np.ascontiguousarray(values[kept, place]) for place in range(values.shape[1]))
-    return _Segment(np.ascontiguousarray(keys[:, 0]), np.ascontiguousarray(keys[:, 1]), columns)
+    last = np.append((keys[1:] != keys[:-1]).any(axis=1), True) if len(keys) else np.zeros(0, np.bool_)
+    columns = tuple(np.ascontiguousarray(values[order[last], place]) for place in range(values.shape[1]))
+    return _Segment(np.ascontiguousarray(keys[last, 0]), np.ascontiguousarray(keys[last, 1]), columns)
+
+
+def _merged(older: _Segment, newest: _Segment) -> _Segment:
+    """Both in one, column by column; for a key of both, the newer values."""
+    replaced = _find(older.high, older.low, np.stack([newest.high, newest.low], axis=1))
+    kept = np.ones(len(older.high), dtype=np.bool_)
+    kept[replaced[replaced >= 0]] = False
+    places = np.searchsorted(older.high[kept], newest.high) + np.arange(len(newest.high))
+    is_newer = np.zeros(int(kept.sum()) + len(newest.high), dtype=np.bool_)
+    is_newer[places] = True
+
+    def both(old: Column, new: Column) -> Column:
+        column = np.empty(len(is_newer), dtype=np.uint64)
+        column[is_newer] = new
+        column[~is_newer] = old[kept]
+        return column
+
+    values = tuple(both(*column) for column in zip(older.values, newest.values, strict=True))
+    return _Segment(both(older.high, newest.high), both(older.low, newest.low), values)
 
 
 def _find(high: Column, low: Column, keys: Pairs) -> NDArray[np.int64]:

@@ -194,7 +194,7 @@ class ContentStore:
             self._items.add(np.stack(columns[:2], axis=1), np.stack(columns[2:], axis=1))
 
     def _add_vectors(self, name: str, table: pa.Table) -> None:
-        column = table["vector"].combine_chunks()
+        column = _in_place(table["vector"])
         width = column.type.list_size
         if self._dimension is None:
             self._dimension = width
@@ -238,5 +238,10 @@ def vector_table(texts: Keys, vectors: NDArray[np.float16]) -> pa.Table:
 
 
 def _column(table: pa.Table, name: str) -> NDArray[np.uint64]:
-    column: NDArray[np.uint64] = table[name].combine_chunks().to_numpy(zero_copy_only=True)
+    column: NDArray[np.uint64] = _in_place(table[name]).to_numpy(zero_copy_only=True)
     return column
+
+
+def _in_place(column: pa.ChunkedArray) -> pa.Array:
+    """A shard's column in its memory map; a shard is written as one chunk, which `combine_chunks` copies."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -4,6 +4,7 @@ import multiprocessing
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,6 +153,15 @@ def test_object_store_through_a_cache(tmp_path: Path) -> None:
     reader = ContentStore(uri, "e1", cache=tmp_path / "b")
     np.testing.assert_array_equal(reader.lookup(["a"])[0], _vectors(3))
     assert len(list((tmp_path / "b" / "e1").iterdir())) == 2
+
+
+def test_vectors_stay_in_their_files(tmp_path: Path) -> None:
+    names = [f"i{n}" for n in range(2_000)]
+    ContentStore(str(tmp_path), "e1").put(names, _hashes(*names), np.ones((2_000, 64), np.float16))
+    before = pa.total_allocated_bytes()
+    store = ContentStore(str(tmp_path), "e1")
+    assert store.lookup(names[:3])[1].all()
+    assert pa.total_allocated_bytes() - before < 2_000 * 16  # not even the keys, as they lie in the file
 
 
 Key = st.tuples(st.integers(0, 3), st.integers(0, 3))  # few first halves: collisions are the rule
