@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from learn_features.config import EncoderConfig
 from learn_features.content import attention, precision
 from learn_features.content.batches import halves
+from learn_features.content.folded_bert import FoldedBert
 from learn_features.content.sources import ModelSource
 from learn_features.contracts.manifest import EncoderSpec
 from learn_features.errors import ConfigError, DataError
@@ -49,6 +50,7 @@ class TorchModel:
         self.budget = TOKENS_PER_BATCH[self.device.type]
         self.workers = self._workers()
         self._takes = set(inspect.signature(model.forward).parameters)
+        self._folded: FoldedBert | None = None
         self._first_position = self._packed_from()
         if self.device.type == "cuda":
             _compile_layers(model)
@@ -117,8 +119,7 @@ class TorchModel:
         ids = self._moved(np.concatenate(texts).astype(np.int64)).unsqueeze(0)
         inputs = {"input_ids": ids, "position_ids": self._moved(positions).unsqueeze(0)}
         with attention.texts_of_lengths(lengths, self.device):
-            hidden: torch.Tensor = self._forward(inputs)[0]
-        return hidden
+            return self._folded(**self._named(inputs)) if self._folded else self._forward(inputs)[0]
 
     def _padded(self, texts: Sequence[Ids], lengths: NDArray[np.int64]) -> torch.Tensor:
         """Hidden states of the real tokens (T, C), from a batch padded on the right."""
@@ -130,10 +131,14 @@ class TorchModel:
         return hidden[mask]
 
     def _forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        hidden: torch.Tensor = self.module(**self._named(inputs)).last_hidden_state
+        return hidden
+
+    def _named(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """With what else the model asks for."""
         if "token_type_ids" in self._takes:
             inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
-        hidden: torch.Tensor = self.module(**inputs).last_hidden_state
-        return hidden
+        return inputs
 
     def _pooled(self, hidden: torch.Tensor, lengths: NDArray[np.int64]) -> torch.Tensor:
         """(n, C) fp32, whatever the precision: `hidden` (T, C) of texts of `lengths` (n,)."""
@@ -175,13 +180,19 @@ class TorchModel:
         ]
         expected = torch.cat([alone[row % len(drawn)] for row in range(len(texts))]).float()
         padding = getattr(settings, "pad_token_id", None)
+
+        def same(found: torch.Tensor) -> bool:
+            distance = (found.float() - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-6)
+            return bool((distance < _SAME[self.module.dtype]).all())
+
         try:
             switch(attention.PACKED)
             for first in dict.fromkeys((0, (padding or 0) + 1)):
                 self._first_position = first
-                found = self._packed(texts, lengths).float()
-                distance = (found - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-6)
-                if bool((distance < _SAME[self.module.dtype]).all()):
+                if same(self._packed(texts, lengths)):
+                    if FoldedBert.fits(self.module):
+                        self._folded = FoldedBert(self.module)
+                        self._folded = self._folded if same(self._packed(texts, lengths)) else None
                     return first
         except (attention.NotPackable, TypeError, ValueError, RuntimeError, IndexError, KeyError) as error:
             _log.debug("%s is run padded: %s", type(self.module).__name__, error)
