@@ -6,7 +6,7 @@ precision   which precisions a device runs natively
 tokens      the encoder's tokenizer, without torch
 batches     texts of like length together, bounded by tokens
 attention   many texts in one row, each seeing itself alone
-torch_model the frozen model in torch: fp32, bf16, fp16
+torch_model the frozen model in torch: fp32, bf16, fp16 (folded_bert: less work for BERT-like ones on a CPU)
 int8_model  the frozen model in ONNX Runtime: int8 on CPUs
 encoder     texts → vectors, tokenised ahead; what the stream calls
 store       content vectors on disk, append-only (shards, key_index)
