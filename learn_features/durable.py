@@ -1,6 +1,9 @@
-"""What outlives a power cut."""
+"""What outlives a power cut, and is whole whenever it is there."""
 
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -11,3 +14,31 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A name beside `file` to write to: synced it takes the place of `file`, or is removed after an error.
+
+    Whoever the umask lets read it may, whatever a library's own idea; an `OSError` names the file.
+    """
+    aside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        aside.touch(exist_ok=False)
+        mode = aside.stat().st_mode
+        yield aside
+        aside.chmod(mode)
+        sync(aside)
+        aside.replace(file)
+        sync(file.parent)
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write `text` to `file`, whole or not at all."""
+    with whole(file) as aside:
+        aside.write_text(text)

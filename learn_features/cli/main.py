@@ -1,5 +1,6 @@
 """`learn-features`: the one entry point of the command line."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,9 @@ from learn_features.errors import LearnFeaturesError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ABOUT_FILES = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+"""Errors of the operating system that a person can do something about; others are bugs."""
 ABOUT_WHAT_RUNS = {
     "click", "config", "dead-letters", "doctor", "experiments", "rank", "spaces", "topics", "upload",
 }  # fmt: skip
@@ -95,6 +99,12 @@ def main() -> None:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         sys.stderr.write(f"error: {error.title}: {problems}\n")
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        if error.errno not in ABOUT_FILES:
+            raise
+        full = "; make room, then give the same command again" if error.errno in FULL else ""
+        sys.stderr.write(f"error: {error.filename or 'a file'}: {os.strerror(error.errno)}{full}\n")
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

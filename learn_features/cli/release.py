@@ -11,7 +11,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     evaluation: Annotated[
         Path | None,
-        typer.Option(help="Evaluation whose metrics enter the manifest; default RUN/evaluation.json."),
+        typer.Option(help="Evaluation of these weights, for the manifest; default RUN/evaluation.json."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:

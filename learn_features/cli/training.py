@@ -22,7 +22,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the preset's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Default training.seed.")] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew where a stopped run left a checkpoint.")
+        bool, typer.Option("--fresh", help="Start anew, in place of what RUN holds, finished or stopped.")
     ] = False,
     checkpoint_seconds: Annotated[
         float | None, typer.Option(min=0, help="Time between checkpoints; default 120, and after each epoch.")
@@ -31,7 +31,8 @@ def train(
 ) -> None:
     """Train both towers; the best epoch on validation is kept.
 
-    A run that was killed goes on where it was: give the same command again. On several GPUs:
+    A run that was killed goes on where it was: give the same command again. A finished one is left as it is;
+    other settings or data need another folder, or --fresh. On several GPUs:
     torchrun --nproc-per-node N --no-python learn-features train FOLDER RUN
     """
     from dataclasses import asdict
@@ -82,6 +83,8 @@ def train(
     if as_json:
         typer.echo(json.dumps(asdict(report)))
         return
+    if report.trained_before:
+        errors.print(f"{run} holds this training already; --fresh trains again", soft_wrap=True)
     table = Table("towers in", "users", "skipped", "best epoch", "loss", "Recall@10", "NDCG@10", "seconds")
     table.add_row(
         report.run_folder,

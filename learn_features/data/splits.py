@@ -13,6 +13,7 @@ not taken before, as a ranking leaves out what was seen: a repeated one would be
 whatever scores histories high would find it. Repeats are for rankings that keep what was seen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from learn_features.contracts.history import HistoryRule
 from learn_features.data.cases import Cases
+from learn_features.data.digest import digest
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.sequences import Sequences, sequences
 from learn_features.data.tables import Dataset
@@ -51,6 +53,12 @@ class Split:
     everything: Sequences
     data_cutoff_us: int
     has_times: bool = False
+
+    def digest(self, item_ids: Sequence[str]) -> str:
+        """32 hex digits of what lies before the test cut, and of the catalogue that it is about."""
+        logs = (self.train, self.train_and_validation)
+        ids = np.frombuffer("\0".join(item_ids).encode(), dtype=np.uint8)
+        return digest(*(part for log in logs for part in (log.offsets, log.items, log.times_us)), ids)
 
 
 def split(

@@ -1,13 +1,13 @@
 """Finding, reading and writing the file of a table."""
 
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from learn_features.data.lossy_text import read_lossy
+from learn_features.durable import whole
 from learn_features.errors import DataError
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -66,14 +66,7 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
-    """Write `frame` to `path` under a temporary name, sync and rename: whole or not at all."""
+    """Write `frame` to `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            frame.write_parquet(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as aside:
+        pq.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), aside, compression="zstd")

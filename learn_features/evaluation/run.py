@@ -1,7 +1,6 @@
 """A training run against the baselines, on the test part of its data set's split."""
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from learn_features.contracts.manifest import EncoderSpec
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Kind, split
 from learn_features.data.tables import read_dataset
+from learn_features.durable import write_text
 from learn_features.errors import ConfigError, SpaceMismatch
 from learn_features.evaluation.baselines import QUICK, tuned
 from learn_features.evaluation.bootstrap import Bootstrap
@@ -24,7 +24,7 @@ from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.report import ranked, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
-from learn_features.towers.weights import describe, history_rule
+from learn_features.towers.weights import describe, history_rule, weights_digest
 
 EVALUATION_FILE = "evaluation.json"
 MAX_CASES = 10_000
@@ -62,6 +62,7 @@ def evaluate_run(
     about = describe(run_folder)
     rule = history_rule(run_folder, about)
     parts = split(dataset, index, rule, _kind(run_folder, about, kind), repeats=not mask_history)
+    _refuse_other_data(data_folder, run_folder, about, parts.digest(index.ids))
     _refuse_other_encoder(config, run_folder, about)
     vectors = load_content(config, dataset.items)
     fitted = tuned(
@@ -80,6 +81,7 @@ def evaluate_run(
     answers = evaluate(scorers, cases, ks=KS, mask_history=mask_history, coverage=True, progress=progress)
     methods = {name: answer.means() for name, answer in answers.items()}
     result = {
+        "weights_sha256": weights_digest(run_folder, about),
         "split": parts.kind,
         "mask_history": mask_history,
         "test_users": len(cases),
@@ -94,7 +96,7 @@ def evaluate_run(
         "sentence": sentence(methods),
         "warnings": dataset.warnings,
     }
-    _write(Path(run_folder) / EVALUATION_FILE, result)
+    write_text(Path(run_folder) / EVALUATION_FILE, json.dumps(result, indent=1))
     return result
 
 
@@ -123,6 +125,18 @@ def _intervals(answers: Mapping[str, Evaluated]) -> dict[str, Any]:
     return {"intervals": intervals, "towers_minus": differences}
 
 
+def _refuse_other_data(
+    data_folder: str | Path, run_folder: str | Path, about: Mapping[str, Any], ours: str
+) -> None:
+    """Towers that were trained on other data may have seen the answers."""
+    theirs = about.get("digests", {}).get("data")
+    if theirs is not None and theirs != ours:
+        raise ConfigError(
+            f"{run_folder}: was trained on other data than {data_folder} (its items, or its interactions "
+            "before the test cut); evaluate it on the data it was trained on, or train on these"
+        )
+
+
 def _refuse_other_encoder(config: Config, run_folder: str | Path, about: dict[str, Any]) -> None:
     trained_on, configured = EncoderSpec.model_validate(about["encoder"]), encoder_spec(config.encoder)
     if trained_on.id != configured.id:
@@ -130,12 +144,3 @@ def _refuse_other_encoder(config: Config, run_folder: str | Path, about: dict[st
             f"{run_folder}: its towers read vectors of encoder {trained_on.id} ({trained_on.model}), but "
             f"the settings name {configured.id} ({configured.model}); set encoder as it was at training"
         )
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w") as file:
-        json.dump(result, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -4,7 +4,6 @@ Each file is written aside, synced and renamed, so a reader never sees half of o
 with the time of the append, so that the order of names is the order of appends.
 """
 
-import os
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from learn_features.contracts import columns as c
 from learn_features.contracts import names, offline
-from learn_features.durable import sync
+from learn_features.durable import whole
 from learn_features.errors import ConfigError, DataError
 
 FIXED_SCHEMAS = {
@@ -121,16 +120,8 @@ class OfflineLog:
     @staticmethod
     def _write(file: Path, table: pa.Table) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{file.name}-{uuid4().hex[:8]}.tmp")
-        try:
-            with aside.open("xb") as sink:
-                pq.write_table(table, sink, compression="zstd")
-                sink.flush()
-                os.fsync(sink.fileno())
-            aside.replace(file)
-            sync(file.parent)
-        finally:
-            aside.unlink(missing_ok=True)
+        with whole(file) as aside:
+            pq.write_table(table, aside, compression="zstd")
 
 
 def without_forgotten(events: pl.DataFrame, forgotten: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """From trained towers to what serving loads.
 
-identity    weights digest and space id
 onnx_file   what an ONNX file must not contain; no onnx package needed
 towers_onnx both towers as ONNX (torch)
 parity      ONNX Runtime against torch on shapes not seen at export (torch)

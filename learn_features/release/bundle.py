@@ -14,8 +14,8 @@ from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import Manifest
 from learn_features.durable import sync
 from learn_features.errors import BundleError
-from learn_features.release.identity import weights_sha256
 from learn_features.release.onnx_file import check_self_contained
+from learn_features.towers.identity import weights_sha256
 from learn_features.towers.residuals import ItemResiduals
 
 

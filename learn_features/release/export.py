@@ -1,6 +1,7 @@
 """A training run → a published bundle: the one way towers reach serving."""
 
 import hashlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -17,11 +18,13 @@ from learn_features.contracts.manifest import Manifest
 from learn_features.errors import BundleError
 from learn_features.release import towers_onnx
 from learn_features.release.bundle import open_bundle, publish
-from learn_features.release.identity import space_id as space_of
-from learn_features.release.identity import weights_sha256
 from learn_features.release.parity import check_parity
+from learn_features.towers.identity import space_id as space_of
+from learn_features.towers.identity import weights_sha256
 from learn_features.towers.weights import load_residuals, load_towers
 from learn_features.training.run import WEIGHTS_FILE, TrainingRun, read_run
+
+_log = logging.getLogger(__name__)
 
 MANIFEST_METHOD = "towers"
 """Method of an evaluation whose metrics stand in the manifest under their own names."""
@@ -31,7 +34,8 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
     """Export the run's towers to ONNX, check them against torch, publish; the bundle's URI.
 
     `evaluation`: what `evaluation.run.evaluate_run` returned; its metrics enter the manifest. If the
-    space is published already, nothing is exported. Raises `GateFailed` (parity), `BundleError` (run).
+    space is published already, nothing is exported, and it keeps its metrics. Raises `GateFailed` (parity),
+    `BundleError` (run, or an evaluation of other weights).
     """
     run_folder = Path(run_folder)
     run = read_run(run_folder)
@@ -40,10 +44,18 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
     digest = weights_sha256(weights, residuals)
     # as the run was written: a setting that came later would give an old run another id
     towers_config = run.towers.model_dump(mode="json", exclude_unset=True)
+    if evaluation is not None and evaluation.get("weights_sha256") != digest:
+        raise BundleError(
+            f"{run_folder}: the evaluation is of other weights than are there now; run "
+            f"`learn-features evaluate DATA {run_folder}` again"
+        )
     space_id = space_of(run.encoder, run.history, towers_config, digest)
     uri = f"{config.bundles}/{space_id}"
     if _published(uri):
-        return open_bundle(uri).uri
+        bundle = open_bundle(uri)
+        if evaluation is not None and _metrics(run, evaluation) != bundle.manifest.metrics:
+            _log.warning("%s: was published before, and keeps the metrics that it had then", bundle.uri)
+        return bundle.uri
 
     staged = _staging_folder(config, space_id)
     try:

@@ -7,7 +7,6 @@ and is read through a memory map: a look-up touches the pages of a binary search
 returns, so 31 million items cost no memory of their own.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn_features.content.key_index import find_rows, id_keys
-from learn_features.durable import sync
+from learn_features.durable import whole
 from learn_features.errors import BundleError, DataError
-from learn_features.towers.tensor_file import mapped
+from learn_features.towers.tensor_file import disk_errors, mapped
 
 _KEYS, _RESIDUALS = "keys", "residuals"
 
@@ -76,11 +75,9 @@ class ItemResiduals:
         """Write to `file`, whole or not at all."""
         from safetensors.numpy import save_file
 
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        save_file({_KEYS: np.asarray(self._keys), _RESIDUALS: np.asarray(self._table)}, temporary)
-        sync(temporary)
-        temporary.replace(file)
-        sync(file.parent)
+        tensors: dict[str, NDArray] = {_KEYS: np.asarray(self._keys), _RESIDUALS: np.asarray(self._table)}
+        with whole(file) as aside, disk_errors(file):
+            save_file(tensors, aside)
 
     @classmethod
     def load(cls, file: Path, dimension: int | None = None) -> "ItemResiduals":

@@ -1,7 +1,11 @@
 """The safetensors format, read by itself: serving has neither torch nor the safetensors package."""
 
+import errno
 import json
+import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,3 +63,15 @@ def mapped(file: Path) -> dict[str, NDArray[Any]]:
         except (KeyError, ValueError, TypeError) as error:
             raise BundleError(f"{file}: tensor {name} is not what its header says: {error}") from None
     return tensors
+
+
+@contextmanager
+def disk_errors(file: Path) -> Iterator[None]:
+    """An `OSError` for what the safetensors package says of a full disk, say, while it writes `file`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(file)) from None

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +18,10 @@ from torch import Tensor
 
 from learn_features.contracts import manifest
 from learn_features.contracts.history import HistoryRule
+from learn_features.durable import whole
 from learn_features.errors import BundleError
 from learn_features.towers.config import TowerConfig
+from learn_features.towers.identity import weights_sha256
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 
@@ -36,12 +37,8 @@ def tensors(towers: Towers) -> dict[str, Tensor]:
 
 def save_towers(towers: Towers, file: Path) -> None:
     """Write the weights to `file`, whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("wb") as out:
-        out.write(to_safetensors(tensors(towers)))
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
+    with whole(file) as aside:
+        aside.write_bytes(to_safetensors(tensors(towers)))
 
 
 def load_towers(folder: str | Path) -> Towers:
@@ -55,6 +52,12 @@ def load_towers(folder: str | Path) -> Towers:
     raw = _read(folder, name)
     if is_bundle and hashlib.sha256(raw).hexdigest() != about["files"].get(name):
         raise BundleError(f"{folder}/{name}: its digest is not the manifest's; fetch the bundle again")
+    stated = None if is_bundle or "://" in str(folder) else about.get("weights_sha256")
+    if stated is not None and _run_digest(Path(folder), about) != stated:
+        raise BundleError(
+            f"{folder}/{name}: weights or residuals are not those that {RUN_FILE} was written with; "
+            "train again, with --fresh"
+        )
     towers = Towers(tower_config(folder, about))
     try:
         restore(towers, from_safetensors(raw))
@@ -92,6 +95,20 @@ def load_residuals(folder: str | Path) -> ItemResiduals | None:
 def _digest(file: Path) -> str:
     with file.open("rb") as raw:
         return hashlib.file_digest(raw, "sha256").hexdigest()
+
+
+def weights_digest(folder: str | Path, about: Mapping[str, Any]) -> str:
+    """SHA-256 over the tensors in a run's folder or a bundle that `about` describes, as that says or, in a
+    run of an older release, as they are."""
+    stated: str | None = about.get("weights_sha256")
+    return stated or _run_digest(Path(folder), about)
+
+
+def _run_digest(folder: Path, about: Mapping[str, Any]) -> str:
+    has_residuals = tower_config(folder, about).residuals
+    return weights_sha256(
+        folder / RUN_WEIGHTS_FILE, folder / manifest.RESIDUALS_FILE if has_residuals else None
+    )
 
 
 def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:

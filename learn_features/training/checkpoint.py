@@ -8,19 +8,19 @@ is there, or none.
 """
 
 import json
-import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from learn_features.durable import sync
+from learn_features.durable import whole, write_text
 from learn_features.errors import BundleError, ConfigError
-from learn_features.training.run import write_whole
+from learn_features.towers.tensor_file import disk_errors
+from learn_features.training.identity import differences
 
 CHECKPOINT = "checkpoint"
 STATE_FILE = "state.json"
@@ -64,13 +64,11 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._number += 1
         name = f"tensors-{self._number:08d}.safetensors"
-        temporary = self.folder / f".{name}.{os.getpid()}"
-        save_file({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}, temporary)
-        sync(temporary)
-        temporary.replace(self.folder / name)
+        whole_tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
+        with whole(self.folder / name) as aside, disk_errors(self.folder / name):
+            save_file(whole_tensors, aside)
         state = {"inputs": self._inputs, "number": self._number, "tensors": name, "counters": counters}
-        write_whole(self.folder / STATE_FILE, json.dumps(state))
-        sync(self.folder)
+        write_text(self.folder / STATE_FILE, json.dumps(state))
         for file in self.folder.glob("*tensors-*"):
             if file.name != name:
                 file.unlink()
@@ -106,15 +104,17 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _compare(self, theirs: Mapping[str, Any]) -> None:
-        for part, error in ((ARCHITECTURE, BundleError), ("", ConfigError)):
-            differing = list(_differences(theirs.get(part), self._inputs.get(part), part) if part else
-                             _differences(theirs, self._inputs, ""))  # fmt: skip
-            if differing:
-                raise error(
-                    f"{self.folder}: is a checkpoint of another"
-                    f" {'architecture' if part else 'training'} ({', '.join(differing[:5])}); train with its"
-                    " settings to go on, with --fresh to start anew, or into another folder"
-                )
+        part = ARCHITECTURE
+        if differing := list(differences({part: theirs.get(part)}, {part: self._inputs.get(part)})):
+            raise BundleError(self._is_of("architecture", differing))
+        if differing := list(differences(theirs, self._inputs)):
+            raise ConfigError(self._is_of("training", differing))
+
+    def _is_of(self, another: str, differing: list[str]) -> str:
+        return (
+            f"{self.folder}: is a checkpoint of another {another} ({', '.join(differing[:5])}); train with"
+            " its settings to go on, with --fresh to start anew, or into another folder"
+        )
 
 
 def check_tensors(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
@@ -127,12 +127,3 @@ def check_tensors(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Non
                 f"checkpoint of another architecture: {name} is {theirs} where {tuple(tensor.shape)}"
                 f" {tensor.dtype} is needed; start anew with --fresh"
             )
-
-
-def _differences(theirs: Any, ours: Any, name: str) -> Iterator[str]:
-    """`name 1 → 2` of every value that differs, theirs first."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        for key in sorted(theirs.keys() | ours.keys()):
-            yield from _differences(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key)
-    elif theirs != ours:
-        yield f"{name} {theirs!r} → {ours!r}"

@@ -1,6 +1,5 @@
 """A catalogue's content vectors as one memory-mapped file, in the order of the items."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from learn_features.config import Config
 from learn_features.content.embed import Progress, embed_catalogue, open_store
 from learn_features.contracts import columns as c
+from learn_features.durable import whole
 from learn_features.errors import DataError
 
 BLOCK = 65_536
@@ -26,24 +26,21 @@ def write_content(config: Config, items: pl.DataFrame, file: Path, progress: Pro
     store = open_store(config)
     item_ids = items[c.ITEM_ID].to_list()
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    shape = (len(item_ids), store.dimension or 0)
-    table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
     missing: list[str] = []
-    for start in range(0, len(item_ids), BLOCK):
-        ids = item_ids[start : start + BLOCK]
-        vectors, found = store.lookup(ids)
-        table[start : start + BLOCK] = vectors
-        missing.extend(ids[row] for row in np.flatnonzero(~found))
-    if missing:
-        temporary.unlink()
-        raise DataError(
-            f"{config.content}: {len(missing)} of {len(item_ids)} items have no content vector, first"
-            f" {', '.join(missing[:5])}; run `learn-features embed` on this data set"
-        )
-    table.flush()
-    del table
-    temporary.replace(file)
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(item_ids), store.dimension or 0)}
+    with whole(file) as aside:
+        with aside.open("wb") as out:
+            np.lib.format.write_array_header_1_0(out, header)
+            for start in range(0, len(item_ids), BLOCK):
+                ids = item_ids[start : start + BLOCK]
+                vectors, found = store.lookup(ids)
+                out.write(np.ascontiguousarray(vectors, dtype="<f2").data)
+                missing.extend(ids[row] for row in np.flatnonzero(~found))
+        if missing:
+            raise DataError(
+                f"{config.content}: {len(missing)} of {len(item_ids)} items have no content vector, first"
+                f" {', '.join(missing[:5])}; run `learn-features embed` on this data set"
+            )
 
 
 def map_content(file: Path) -> NDArray[np.float16]:

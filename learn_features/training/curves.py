@@ -1,12 +1,11 @@
 """What a run shows of itself while and after it trains: epochs, losses, a plot."""
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from learn_features.durable import sync
+from learn_features.durable import whole
 
 CURVES_FILE = "curves.png"
 SHOWN = "ndcg_at_10"
@@ -65,7 +64,5 @@ def draw_curves(epochs: Sequence[Epoch], points: Sequence[Point], file: Path) ->
     quality.set_ylabel("validation NDCG@10")
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(drawn.getvalue())
-    sync(temporary)
-    temporary.replace(file)
+    with whole(file) as aside:
+        aside.write_bytes(drawn.getvalue())

@@ -7,24 +7,32 @@ metrics.jsonl                one line an epoch, and one for every few steps
 curves.png                   the same as a plot
 checkpoint/                  while it trains: what a killed run goes on from
 
-`run.json` is removed first and written last: a folder that has one is complete.
+`run.json` is removed first and written last: a folder that has one is complete. A lock on the folder keeps a
+second training out.
 """
 
+import fcntl
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import EncoderSpec
-from learn_features.errors import BundleError
+from learn_features.durable import write_text
+from learn_features.errors import BundleError, ConfigError
 from learn_features.towers.config import TowerConfig
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -60,6 +68,15 @@ class TrainingRun(BaseModel):
     """Mean of the best epoch."""
     validation: dict[str, float]
     seconds: float
+    digests: dict[str, str | None] = {}
+    """What it was trained on: `data` (`Split.digest`), `content` and `parent`; empty: of an older release."""
+    weights_sha256: str | None = None
+    """Over the tensors of weights and residuals; None: of an older release."""
+
+    def inputs(self) -> dict[str, Any]:
+        """What decided the outcome, as `identity.training_inputs` has it, less the machine."""
+        parts = self.model_dump(mode="json", include={"towers", "recipe", "seed", "encoder", "history"})
+        return {**parts, **self.digests}
 
 
 @dataclass(frozen=True)
@@ -77,9 +94,13 @@ class TrainReport:
     seconds: float
     resumed_at: str | None
     """Phase and step that a checkpoint went on from; None: trained in one go."""
+    trained_before: bool = False
+    """The folder held this very training already, and nothing was done."""
 
     @classmethod
-    def of(cls, run: TrainingRun, folder: Path, resumed_at: str | None) -> "TrainReport":
+    def of(
+        cls, run: TrainingRun, folder: Path, resumed_at: str | None, *, trained_before: bool = False
+    ) -> "TrainReport":
         return cls(
             run_folder=str(folder),
             epochs=run.epochs,
@@ -91,11 +112,32 @@ class TrainReport:
             parent=run.parent,
             seconds=run.seconds,
             resumed_at=resumed_at,
+            trained_before=trained_before,
         )
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Within it no other training may write to `folder`; `ConfigError` if one does. Ends with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(
+            f"{folder}: another training writes to it; wait until it ends, or train into another folder"
+        ) from None
+    except OSError as error:  # NFS, say, locks no folders
+        log.warning("%s: cannot be locked (%s); start no second training there", folder, error.strerror)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_run(folder: Path, run: TrainingRun) -> None:
-    write_whole(folder / RUN_FILE, run.model_dump_json(indent=1) + "\n")
+    write_text(folder / RUN_FILE, run.model_dump_json(indent=1) + "\n")
 
 
 def read_run(folder: str | Path) -> TrainingRun:
@@ -112,14 +154,4 @@ def read_run(folder: str | Path) -> TrainingRun:
 def write_metrics(folder: Path, epochs: Sequence[Epoch], points: Sequence[Point]) -> None:
     """`metrics.jsonl`: first the lines with `epoch`, then those with `step`."""
     lines = [*map(asdict, epochs), *map(asdict, points)]
-    write_whole(folder / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in lines))
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write `text` under a temporary name, sync, rename."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
+    write_text(folder / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in lines))

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from learn_features.config import TRACKING_VARIABLE
+from learn_features.durable import write_text
 from learn_features.errors import ConfigError, MissingDependency
 from learn_features.training.curves import Epoch, Point
-from learn_features.training.run import write_whole
 
 NOTE_FILE = "mlflow.json"
 """In the checkpoint's folder: which MLflow run this is."""
@@ -94,7 +94,7 @@ def tracking(
     except (MlflowException, OSError, ImportError) as error:
         raise ConfigError(f"{TRACKING_VARIABLE} {uri}: cannot be used: {error}") from None
     note_folder.mkdir(parents=True, exist_ok=True)
-    write_whole(note, json.dumps({"uri": uri, "run": run_id}))
+    write_text(note, json.dumps({"uri": uri, "run": run_id}))
     tracker, status = Tracker(client, run_id), "FAILED"
     try:
         yield tracker

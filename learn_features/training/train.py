@@ -1,8 +1,12 @@
 """Train towers: the one entry for command line and DAG."""
 
+import json
 import logging
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +19,17 @@ from learn_features.data.item_index import ItemIndex
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import split
 from learn_features.data.tables import read_dataset
-from learn_features.errors import DataError
+from learn_features.errors import ConfigError, DataError
+from learn_features.evaluation.run import EVALUATION_FILE
 from learn_features.towers.config import tower_preset
+from learn_features.towers.identity import weights_sha256
 from learn_features.towers.weights import save_towers
 from learn_features.training import run as run_folder_files
 from learn_features.training.checkpoint import Checkpoints
 from learn_features.training.content_file import map_content, write_content
 from learn_features.training.curves import CURVES_FILE, Epoch, draw_curves
 from learn_features.training.fit import Fitted, OnEpoch, OnResume, fit
-from learn_features.training.identity import training_inputs
+from learn_features.training.identity import MACHINE, differences, training_inputs
 from learn_features.training.loop import Progress
 from learn_features.training.ranks import Ranks, joined
 from learn_features.training.recipe import Recipe, recipe_preset
@@ -61,16 +67,17 @@ def train(
     embedded first.
 
     A checkpoint is put down every `checkpoint_seconds` (0: every step) and after every epoch. The same
-    call on a folder that has one goes on from there, to the same weights as if it had never stopped;
-    `fresh` starts anew.
+    call on a folder that has one goes on from there, to the same weights as if it had never stopped; on a
+    folder that holds this very training, it does nothing. `fresh` starts anew.
 
     Raises `DataError` (nothing to learn from, content missing or not finite), `ConfigError` (unknown
-    preset, diverging loss, checkpoint of other inputs), `SpaceMismatch` or `BundleError` (parent,
-    checkpoint of another architecture).
+    preset, diverging loss, a folder with a training or a checkpoint of other inputs, or one that another
+    process trains into), `SpaceMismatch` or `BundleError` (parent, checkpoint of another architecture).
     """
-    with joined() as ranks:
+    folder = Path(run_folder)
+    with joined() as ranks, ExitStack() as cleanup:
         return _train(
-            config, data_folder, Path(run_folder), ranks, parent=parent, epochs=epochs, seed=seed,
+            config, data_folder, folder, ranks, cleanup, parent=parent, epochs=epochs, seed=seed,
             fresh=fresh, checkpoint_seconds=checkpoint_seconds, progress=progress, on_epoch=on_epoch,
             on_resume=on_resume,
         )  # fmt: skip
@@ -81,6 +88,7 @@ def _train(
     data_folder: str | Path,
     folder: Path,
     ranks: Ranks,
+    cleanup: ExitStack,
     *,
     parent: str | None,
     epochs: int | None,
@@ -108,8 +116,8 @@ def _train(
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
     content_file = folder / run_folder_files.CONTENT_FILE
     if ranks.leads:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / run_folder_files.RUN_FILE).unlink(missing_ok=True)
+        cleanup.enter_context(run_folder_files.alone_in(folder))
+        cleanup.callback(content_file.unlink, missing_ok=True)
         write_content(config, dataset.items, content_file)
     ranks.wait()
     content = map_content(content_file)
@@ -117,10 +125,17 @@ def _train(
         parts, content, item_ids, towers_config, recipe, seed=seed, encoder=spec, history=config.history,
         parent=warm, ranks=ranks,
     )  # fmt: skip
+    finished = None if fresh else _finished(folder, inputs)
     checkpoints = Checkpoints(folder, inputs, checkpoint_seconds)
-    if fresh and ranks.leads:
-        checkpoints.clear()
     ranks.wait()
+    if ranks.leads and finished is None:
+        (folder / run_folder_files.RUN_FILE).unlink(missing_ok=True)
+        (folder / EVALUATION_FILE).unlink(missing_ok=True)
+        if fresh:
+            checkpoints.clear()
+    ranks.wait()
+    if finished is not None:
+        return TrainReport.of(finished, folder, None, trained_before=True)
     resumed: list[str] = []
 
     def note_resume(phase: str, step: int) -> None:
@@ -163,6 +178,7 @@ def _train(
             loss=fitted.best.loss,
             validation=fitted.best.validation,
             seconds=time.perf_counter() - started,
+            digests={name: inputs[name] for name in ("data", "content", "parent")},
         )
         if ranks.leads:
             _write(folder, fitted, run)
@@ -171,7 +187,6 @@ def _train(
                 tracker.finish(fitted.points, [folder / name for name in names])
     if ranks.leads:
         checkpoints.clear()
-        content_file.unlink()
     ranks.wait()
     return TrainReport.of(run, folder, resumed[0] if resumed else None)
 
@@ -183,9 +198,26 @@ def _write(folder: Path, fitted: Fitted, run: TrainingRun) -> None:
         fitted.residuals.save(folder / RESIDUALS_FILE)
     else:
         (folder / RESIDUALS_FILE).unlink(missing_ok=True)
+    residuals = None if fitted.residuals is None else folder / RESIDUALS_FILE
+    digest = weights_sha256(folder / run_folder_files.WEIGHTS_FILE, residuals)
     run_folder_files.write_metrics(folder, fitted.epochs, fitted.points)
     draw_curves(fitted.epochs, fitted.points, folder / CURVES_FILE)
-    run_folder_files.write_run(folder, run)
+    run_folder_files.write_run(folder, run.model_copy(update={"weights_sha256": digest}))
+
+
+def _finished(folder: Path, inputs: Mapping[str, Any]) -> TrainingRun | None:
+    """The finished training in `folder`, None if there is none; `ConfigError` if it is of other inputs."""
+    if not (folder / run_folder_files.RUN_FILE).exists():
+        return None
+    run = run_folder_files.read_run(folder)
+    theirs = run.inputs()
+    ours = json.loads(json.dumps({name: part for name, part in inputs.items() if name not in MACHINE}))
+    if differing := list(differences(theirs, ours)):
+        raise ConfigError(
+            f"{folder}: holds a finished training of other settings or data ({', '.join(differing[:5])}); "
+            "train into another folder, or with --fresh in its place"
+        )
+    return run
 
 
 def _recipe(config: Config, epochs: int | None) -> Recipe:

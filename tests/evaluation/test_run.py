@@ -1,8 +1,10 @@
 """A real run: simulated world, real encoder, real towers for an epoch, every baseline."""
 
 import json
+import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -40,6 +42,15 @@ def test_all_methods_on_the_same_cases(trained: tuple[Config, Path, Path]) -> No
     assert evaluate_run(config, data, run)["methods"] == result["methods"]
     few = evaluate_run(config, data, run, max_cases=10)
     assert (few["test_users"], few["test_users_in_all"]) == (10, result["test_users"])
+
+
+def test_other_data_than_the_runs_are_refused(trained: tuple[Config, Path, Path], tmp_path: Path) -> None:
+    config, data, run = trained
+    log = pl.read_parquet(data / "interactions.parquet").sort("event_timestamp")
+    shutil.copy(data / "items.parquet", tmp_path)
+    log.head(log.height * 3 // 4).write_parquet(tmp_path / "interactions.parquet")
+    with pytest.raises(ConfigError, match="was trained on other data than"):
+        evaluate_run(config, tmp_path, run)
 
 
 def test_what_a_run_reports_beside_the_means(trained: tuple[Config, Path, Path]) -> None:

@@ -23,7 +23,7 @@ from learn_features.contracts.manifest import Manifest, ParityReport, TensorSpec
 from learn_features.data.tables import Dataset
 from learn_features.features.dataset_import import import_dataset
 from learn_features.release.bundle import publish
-from learn_features.release.identity import space_id, weights_sha256
+from learn_features.towers.identity import space_id, weights_sha256
 
 DIMENSION = 4
 

@@ -16,7 +16,7 @@ from learn_features.release.export import export_run
 from learn_features.towers.config import TowerConfig, tower_preset
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
-from learn_features.towers.weights import save_towers
+from learn_features.towers.weights import describe, save_towers, weights_digest
 from learn_features.training.recipe import recipe_preset
 from learn_features.training.run import WEIGHTS_FILE, TrainingRun, write_run
 
@@ -73,5 +73,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, B
     folder = tmp_path_factory.mktemp("release")
     config = Config(state=str(folder / "state"))
     run = make_run(folder / "run")
-    evaluation = {"methods": {"towers": {"recall_at_10": 0.5}, "popularity": {"recall_at_10": 0.1}}}
+    evaluation = {
+        "weights_sha256": weights_digest(run, describe(run)),
+        "methods": {"towers": {"recall_at_10": 0.5}, "popularity": {"recall_at_10": 0.1}},
+    }
     return config, run, open_bundle(export_run(config, run, evaluation))

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from learn_features.config import Config
 from learn_features.errors import BundleError
 from learn_features.release.bundle import Bundle, open_bundle, publish
-from learn_features.release.identity import weights_sha256
+from learn_features.towers.identity import weights_sha256
 
 Published = tuple[Config, Path, Bundle]
 

@@ -19,9 +19,9 @@ from learn_features.release import export as export_module
 from learn_features.release import towers_onnx
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
-from learn_features.release.identity import space_id, weights_sha256
 from learn_features.release.parity import check_parity
 from learn_features.release.runtime import OnnxTowers
+from learn_features.towers.identity import space_id, weights_sha256
 from learn_features.towers.weights import load_towers
 from learn_features.training.run import RUN_FILE, WEIGHTS_FILE, read_run
 
@@ -51,6 +51,13 @@ def test_publishing_again_is_a_no_op(published: Published) -> None:
     assert export_run(config, run) == bundle.uri
     assert {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in bundle.folder.iterdir()} == before
     assert [f.name for f in Path(config.bundles).iterdir()] == [bundle.space_id]  # nothing left over
+
+
+def test_an_evaluation_of_other_weights_is_refused(published: Published) -> None:
+    config, run, _bundle = published
+    for other in ({"methods": {}}, {"weights_sha256": "0" * 64, "methods": {}}):
+        with pytest.raises(BundleError, match=r"evaluation is of other weights .*evaluate DATA"):
+            export_run(config, run, other)
 
 
 def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> None:

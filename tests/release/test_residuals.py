@@ -17,9 +17,9 @@ from learn_features.config import Config
 from learn_features.errors import BundleError, GateFailed, SpaceMismatch
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
-from learn_features.release.identity import weights_sha256
 from learn_features.release.parity import check_parity
 from learn_features.release.runtime import OnnxTowers
+from learn_features.towers.identity import weights_sha256
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import load_residuals, load_towers
 from learn_features.training.run import RUN_FILE, WEIGHTS_FILE

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from learn_features.data.digest import digest
 from learn_features.errors import BundleError, ConfigError
 from learn_features.training import checkpoint
 from learn_features.training.checkpoint import Checkpoints, check_tensors
 from learn_features.training.content_file import map_content
 from learn_features.training.content_table import ContentTable
-from learn_features.training.identity import digest
 from tests.training.world import content_of
 
 INPUTS = {"towers": {"width": 64, "layers": 2}, "recipe": {"epochs": 10}, "seed": 0, "data": "ab"}
@@ -39,7 +39,7 @@ def test_killed_while_it_is_written_the_one_before_holds(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "write_whole", killed)
+    monkeypatch.setattr(checkpoint, "write_text", killed)
     with pytest.raises(KeyboardInterrupt):
         put(tmp_path, value=2.0, counter=2)
     monkeypatch.undo()

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import re
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 
 import polars as pl
@@ -144,6 +147,67 @@ def test_fresh_forgets_the_checkpoint(trained, tmp_path):
     report = train(config, base / "data", tmp_path, seed=1, fresh=True, epochs=1)
     assert report.resumed_at is None
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_finished_training_is_neither_repeated_nor_replaced(trained, tmp_path):
+    config, base, first = trained
+    folder = shutil.copytree(base / "run", tmp_path / "run")
+    (folder / "evaluation.json").write_text("{}")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    report = train(config, base / "data", folder)
+    assert (report.trained_before, report.validation) == (True, first.validation)
+    with pytest.raises(ConfigError, match=r"finished training of other .*\(seed 0 → 1\).*fresh"):
+        train(config, base / "data", folder, seed=1)
+    write_data(tmp_path / "data", length=9)
+    with pytest.raises(ConfigError, match=r"finished training .*data '"):
+        train(config, tmp_path / "data", folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert not train(config, base / "data", folder, seed=1, fresh=True).trained_before
+    assert read_run(folder).seed == 1
+    assert not (folder / "evaluation.json").exists()  # it was of other weights
+
+
+def test_a_second_training_in_the_same_folder_is_refused(trained, tmp_path):
+    config, base, first = trained
+    refused = []
+
+    def second(done, total):
+        if not refused:
+            with pytest.raises(ConfigError, match="another training writes to it") as error:
+                train(config, base / "data", tmp_path, seed=1)
+            refused.append(error)
+
+    assert train(config, base / "data", tmp_path, progress=second).validation == first.validation
+    assert refused
+    ours, theirs = tensors(load_towers(tmp_path)), tensors(load_towers(base / "run"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_weights_that_changed_since_are_noticed(trained, tmp_path):
+    folder = shutil.copytree(trained[1] / "run", tmp_path / "run")
+    for name in ("weights.safetensors", "item_residuals.safetensors"):
+        raw = bytearray((folder / name).read_bytes())
+        raw[-3] ^= 1
+        (folder / name).write_bytes(raw)
+        with pytest.raises(BundleError, match=r"not those that run\.json was written with"):
+            load_towers(folder)
+        shutil.copy(trained[1] / "run" / name, folder / name)
+    load_towers(folder)
+
+
+def test_a_full_disk_is_said(trained, tmp_path):
+    """Files end first where the content vectors do not fit, then where the checkpoint does not."""
+    _config, base, _ = trained
+    (tmp_path / "learn.yaml").write_text(f"state: {base / 'state'}\ntraining: {{epochs: 2}}\n")
+    for most in (10_000, 100_000):
+        limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))"
+        code = f"{limited}; from learn_features.cli.main import main; main()"
+        command = [sys.executable, "-c", code, "-c", "learn.yaml", "train", str(base / "data"), "run"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stderr
+        assert re.search(r"error: .*run.*: File too large; make room, then give the same", done.stderr)
+        assert "Traceback" not in done.stderr
+        assert not list((tmp_path / "run").rglob("*.tmp"))
 
 
 def test_changed_data_is_not_mixed_with_what_was_learned_before(trained, tmp_path):

@@ -98,12 +98,12 @@ def _main(folder: Path, where: str, number: int) -> None:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def dying(file: Path, text: str, write=checkpoint.write_whole) -> None:
+    def dying(file: Path, text: str, write=checkpoint.write_text) -> None:
         count_down()
         write(file, text)
 
     if where == "save":
-        checkpoint.write_whole = dying
+        checkpoint.write_text = dying
     checkpointed(folder, progress=lambda done, total: count_down() if where == "step" else None)
 
 
