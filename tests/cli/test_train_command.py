@@ -31,9 +31,13 @@ def test_a_stopped_run_is_picked_up(tmp_path, monkeypatch):
     assert "next: learn-features evaluate data run" in shown.stderr
     assert "Recall" in shown.stdout
 
-    shown = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1", "--json"])
+    shown = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1"])
+    assert "run holds this training already; --fresh trains again" in shown.stderr
+
+    shown = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1", "--fresh", "--json"])
     report = json.loads(shown.stdout)
     assert report["resumed_at"] is None
+    assert report["trained_before"] is False
     assert report["users"] == 24
     assert shown.stderr.count("loss") == 2
 
