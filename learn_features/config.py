@@ -74,6 +74,9 @@ class EncoderConfig(_Section):
     pooling: Literal["mean", "last", "cls"] = "mean"
     normalize: bool = False
     max_tokens: int = Field(default=256, ge=8)
+    """Longer texts are cut there."""
+    description_tokens: int = Field(default=64, ge=1)
+    """A description is cut there before it enters the template, so that titles of others weigh alike."""
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     """Part of the encoder's identity. int8 is for CPUs; what the machine does not run natively is refused."""
     trust_remote_code: bool = False

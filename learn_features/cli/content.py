@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from learn_features.content.embed import EmbedReport
 
 EXIT_WITHOUT_VECTOR = 3
+LOGGED_SECONDS = 10.0
+"""Time between two lines where there is no terminal to draw a bar in."""
 
 content = typer.Typer(
     no_args_is_help=True,
@@ -43,14 +45,14 @@ def embed(
 ) -> None:
     """Encode the texts of a catalogue; only new and changed ones, and a killed run goes on.
 
-    Exit codes: 0 every item has its vector; 3 done, but the items listed with `no` have none; 1 stopped, with
-    a message: everything before is kept, give the command again; 130 interrupted, likewise.
+    Vectors are written every half minute or so: whatever stops it, give it again. Exit codes: 0 every item
+    has its vector; 3 done, but items listed with `no` have none; 1 stopped, with a message; 130 interrupted.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from learn_features import config as settings
-    from learn_features.content.speed import Speed
+    from learn_features.content.speed import Every, Speed
     from learn_features.data.catalogue import Catalogue
 
     config = settings.load()
@@ -66,8 +68,12 @@ def embed(
         task = bar.add_task("encoding items", total=catalogue.rows, speed="")
         speed = Speed()
 
+        every = Every(LOGGED_SECONDS)
+
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total or None, speed=speed.items(done))
+            if not bar.console.is_terminal and every():
+                bar.console.print(f"{done:,} of {total:,} items  {speed.items(done)}", soft_wrap=True)
 
         if engine == "ray":
             from learn_features.content.ray_engine import embed_with_ray
@@ -134,6 +140,7 @@ def _show(report: "EmbedReport") -> None:
     rates = [f"{n / report.seconds:,.0f}" if n else "–" for n in (report.encoded, report.tokens)]
     table.add_row("items encoded", f"{report.encoded:,}")
     table.add_row("items unchanged", f"{report.unchanged:,}")
+    table.add_row("descriptions cut at description_tokens", f"{report.descriptions_cut:,}")
     table.add_row("texts cut at max_tokens", f"{report.truncated:,}")
     table.add_row("items with a problem", f"{report.bad:,}")
     table.add_row("items/s, tokens/s", ", ".join(rates))

@@ -51,7 +51,9 @@ def simulate(
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder with items.parquet and interactions.parquet.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with items and interactions (.parquet, .csv, .jsonl).")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Validate a data folder: says what is in it and what is wrong with it."""

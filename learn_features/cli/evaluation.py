@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Folder with items.parquet and interactions.parquet.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with items and interactions (.parquet, .csv, .jsonl).")
+    ],
     run: Annotated[Path, typer.Argument(help="Folder of a training run; evaluation.json goes there.")],
     max_users: Annotated[
         int, typer.Option(help="Test users at most, drawn by a fixed seed.", min=1)

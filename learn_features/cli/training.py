@@ -10,7 +10,9 @@ from learn_features.cli.evaluation import SplitKind
 
 
 def train(
-    folder: Annotated[Path, typer.Argument(help="Folder with items.parquet and interactions.parquet.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with items and interactions (.parquet, .csv, .jsonl).")
+    ],
     run: Annotated[Path, typer.Argument(help="Folder that the trained towers go to.")],
     preset: Annotated[
         str | None, typer.Option(help="small, paper-small or paper; default training.preset.")

@@ -2,13 +2,14 @@
 
 An item whose fields are those that its vector was made from costs a look-up. The rest goes in blocks: their
 texts are made and tokenised in a thread while the model computes the block before; each block is written as
-a shard, so a run that was killed goes on behind the last one.
+a shard, every half minute or so, and a run that was killed goes on behind the last one.
 """
 
 import hashlib
 import logging
+import operator
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SHARD_ITEMS = 4_096
-"""Items between two shards: what a killed run encodes again at most."""
+"""Items of a shard at most."""
+SHARD_SECONDS = 30.0
+"""Time from one shard to the next, about: what a killed run does again."""
+FIRST_ITEMS, FEWEST_ITEMS = 256, 32
+"""Items of a run's first shard, when its speed is not known yet, and of any later one."""
 BLOCK_ITEMS = 65_536
 """Items that are compared with the store at once."""
 
@@ -48,9 +53,11 @@ class EmbedReport:
     encoded: int
     unchanged: int
     truncated: int
-    """Texts longer than the encoder reads."""
+    """Texts longer than the encoder reads, cut at `max_tokens`."""
     seconds: float
     encoder_id: str
+    descriptions_cut: int = 0
+    """Descriptions longer than `description_tokens`, cut there."""
     tokens: int = 0
     """Tokens that were encoded."""
     bad: int = 0
@@ -75,6 +82,7 @@ class Part:
     unchanged: int = 0
     truncated: int = 0
     tokens: int = 0
+    descriptions_cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,7 @@ class _Prepared:
     distinct: dict[bytes, int]
     """Hash of each text → its row in `tokens`: equal texts are encoded once."""
     tokens: tokens.Tokens
+    descriptions_cut: int
 
 
 def open_store(config: Config) -> ContentStore:
@@ -109,6 +118,7 @@ class CatalogueEmbedder:
         self.store = ContentStore(config.content, self.spec.id, self.spec.dimension)
         self.bad = BadItems()
         self._encoder = encoder
+        self._next_items = FIRST_ITEMS
 
     def embed(self, items: pl.DataFrame, progress: Callable[[Part], None] | None = None) -> Iterator[Part]:
         """Encode what is new or changed in `items`; what was done, part by part, as it is written.
@@ -123,13 +133,28 @@ class CatalogueEmbedder:
             texts, known_sources, found = self.store.current(item_ids)
             same = found & (known_sources == sources).all(axis=1) & self.store.has_keys(texts)
             yield Part(items=int(same.sum()), unchanged=int(same.sum()))
-            todo = np.flatnonzero(~same)
-            shards = [todo[at : at + self._shard_items] for at in range(0, len(todo), self._shard_items)]
+            shards = self._shards(np.flatnonzero(~same))
             for ready in ahead(lambda rows: self._prepare(block[rows], sources[rows]), shards):  # noqa: B023
                 yield self._finish(ready, progress)
 
+    def _shards(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Parts of `rows` as large as speed allows."""
+        start = 0
+        while start < len(rows):
+            stop = start + min(self._next_items, self._shard_items)
+            yield rows[start:stop]
+            start = stop
+
     def _prepare(self, items: pl.DataFrame, sources: Keys) -> _Prepared:
-        texts = templates.item_texts(items, self.spec, tokens.cutter_in(self._folder))
+        cut, shortened = tokens.cutter_in(self._folder), 0
+
+        def counted(descriptions: Sequence[str], limit: int) -> list[str]:
+            nonlocal shortened
+            short = cut(descriptions, limit)
+            shortened += sum(map(operator.ne, descriptions, short))
+            return short
+
+        texts = templates.item_texts(items, self.spec, counted)
         hashes = [content_hash(text) for text in texts]
         first = {h: row for row, h in reversed(list(enumerate(hashes)))}
         tokenizer = tokens.TextTokenizer(self._folder, self.spec.max_tokens)
@@ -139,6 +164,7 @@ class CatalogueEmbedder:
             hashes,
             {h: place for place, h in enumerate(first)},
             tokenizer([texts[row] for row in first.values()]),
+            shortened,
         )
 
     def _finish(self, ready: _Prepared, progress: Callable[[Part], None] | None) -> Part:
@@ -151,13 +177,16 @@ class CatalogueEmbedder:
             chosen = ready.tokens.take(np.array([ready.distinct[h] for h in wanted]))
             share = len(rows) / len(wanted)
             spent_by = np.concatenate([[0], np.cumsum(np.sort(chosen.lengths)[::-1])])  # longest first
-            extraction = self._opened().extract_tokens(
+            encoder, began = self._opened(), time.monotonic()
+            extraction = encoder.extract_tokens(
                 chosen,
                 None
                 if progress is None
                 else lambda done, _: progress(Part(round(done * share), tokens=int(spent_by[done]))),
             )
             place = {h: position for position, h in enumerate(wanted)}
+            speed = len(wanted) / max(time.monotonic() - began, 1e-3)
+            self._next_items = max(FEWEST_ITEMS, int(speed * SHARD_SECONDS))
             missing = {wanted[row]: why for row, why in extraction.problems.items()}
             truncated = int(sum(extraction.truncated[place[ready.hashes[row]]] for row in rows))
             spent = extraction.tokens
@@ -178,7 +207,9 @@ class CatalogueEmbedder:
             ready.sources[pointed],
         )
         without = sum(ready.hashes[row] in missing for row in rows)
-        return Part(len(ready.item_ids), len(rows) - without, len(pointed), truncated, spent)
+        return Part(
+            len(ready.item_ids), len(rows) - without, len(pointed), truncated, spent, ready.descriptions_cut
+        )
 
     def _opened(self) -> "Encoder":
         if self._encoder is None:
@@ -247,6 +278,7 @@ def report_of(
         truncated=sum(part.truncated for part in parts),
         seconds=seconds,
         encoder_id=encoder_id,
+        descriptions_cut=sum(part.descriptions_cut for part in parts),
         tokens=sum(part.tokens for part in parts),
         bad=len(bad),
         without_vector=bad.count_without_vector,

@@ -78,8 +78,8 @@ class Shards:
             try:
                 self.verify(name)
                 self.open(name, verify=False)
-            except DataError as error:
-                _log.warning("%s; set aside, its items are encoded again", error)
+            except DataError:
+                _log.warning("%s: is damaged; set aside, its items are encoded again", self._path(name))
                 self._fs.makedirs(f"{self.root}/{DAMAGED}", exist_ok=True)
                 self._fs.mv(f"{self.root}/{name}", f"{self.root}/{DAMAGED}/{name}")
                 if not self._local:

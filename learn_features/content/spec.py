@@ -16,7 +16,7 @@ def encoder_spec(config: EncoderConfig) -> EncoderSpec:
         pooling=config.pooling,
         normalize=config.normalize,
         max_tokens=config.max_tokens,
-        description_tokens=templates.description_tokens(template),
+        description_tokens=templates.description_tokens(template, config.description_tokens),
         precision=config.precision,
         dimension=source.dimension,
     )

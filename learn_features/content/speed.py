@@ -1,4 +1,4 @@
-"""Items and tokens a second of a run, for its progress bar."""
+"""Items and tokens a second of a run, for its progress bar or its log."""
 
 import time
 from collections.abc import Callable
@@ -21,3 +21,16 @@ class Speed:
         seconds = max(self._clock() - self._started, 1e-3)
         items = f"{done / seconds:,.0f} items/s"
         return f"{items}  {self._tokens / seconds:,.0f} tokens/s" if self._tokens else items
+
+
+class Every:
+    """True when called for the first time after every so many seconds."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock, self._last = seconds, clock, clock()
+
+    def __call__(self) -> bool:
+        due = self._clock() - self._last >= self._seconds
+        if due:
+            self._last = self._clock()
+        return due

@@ -147,6 +147,13 @@ class ContentStore:
 
     def vectors(self, texts: Keys) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """The same by keys of texts (n, 2)."""
+        try:
+            return self._read(texts)
+        except FileNotFoundError:  # replaced by a compaction and deleted since: list again
+            self.reload()
+            return self._read(texts)
+
+    def _read(self, texts: Keys) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         vectors = np.zeros((len(texts), self._dimension or 0), dtype=np.float16)
         places, found = self._texts.find(texts)
         rows = np.flatnonzero(found)
@@ -154,14 +161,13 @@ class ContentStore:
             order = rows[np.argsort(places[rows, 0], kind="stable")]
             shards, starts = np.unique(places[order, 0], return_index=True)
             for shard, part in zip(shards, np.split(order, starts[1:]), strict=True):
-                name, table = self._maps[int(shard)]
-                self.shards.verify(name)
-                vectors[part] = table[places[part, 1]]
+                vectors[part] = self._map(int(shard))[places[part, 1]]
         return vectors, found
 
     def _reset(self) -> None:
         self._known: set[str] = set()
-        self._maps: list[tuple[str, NDArray[np.float16]]] = []
+        self._vector_shards: list[str] = []
+        self._maps: dict[int, NDArray[np.float16]] = {}
         self._texts = KeyIndex()  # text key → (shard, row)
         self._items = KeyIndex(width=4)  # item key → text key, source key
 
@@ -178,12 +184,24 @@ class ContentStore:
                 self._add(name)
         return len(new)
 
-    def _add(self, name: str) -> None:
-        if name.startswith(VECTORS):
-            self._add_vectors(name, self.shards.open(name, verify=False))
+    def _add(self, name: str, written: pa.Table | None = None) -> None:
+        """Index a shard, from its file unless it has just been `written`."""
+        is_vectors = name.startswith(VECTORS)
+        table = self.shards.open(name, verify=not is_vectors) if written is None else written
+        if is_vectors:
+            self._add_vectors(name, table)
         else:
-            self._add_items(self.shards.open(name, verify=True))
+            self._add_items(table)
         self._known.add(name)
+
+    def _map(self, shard: int) -> NDArray[np.float16]:
+        """The vectors (rows, C) of a shard, verified and mapped when they are read first."""
+        if shard not in self._maps:
+            name = self._vector_shards[shard]
+            column = _in_place(self.shards.open(name, verify=True)["vector"])
+            flat = column.flatten().to_numpy(zero_copy_only=True)
+            self._maps[shard] = flat.reshape(-1, column.type.list_size)
+        return self._maps[shard]
 
     def _add_items(self, table: pa.Table) -> None:
         nothing = np.zeros(len(table), np.uint64)
@@ -194,8 +212,7 @@ class ContentStore:
             self._items.add(np.stack(columns[:2], axis=1), np.stack(columns[2:], axis=1))
 
     def _add_vectors(self, name: str, table: pa.Table) -> None:
-        column = _in_place(table["vector"])
-        width = column.type.list_size
+        width = table.schema.field("vector").type.list_size
         if self._dimension is None:
             self._dimension = width
         if width != self._dimension:
@@ -203,9 +220,9 @@ class ContentStore:
                 f"{self.shards.root}/{name}: vectors have {width} numbers, the encoder {self.encoder_id} has "
                 f"{self._dimension}"
             )
-        shard = np.broadcast_to(np.uint64(len(self._maps)), len(table))
+        shard = np.broadcast_to(np.uint64(len(self._vector_shards)), len(table))
         row = np.arange(len(table), dtype=np.uint64)
-        self._maps.append((name, column.flatten().to_numpy(zero_copy_only=True).reshape(-1, width)))
+        self._vector_shards.append(name)
         keys = _column(table, "text_0"), _column(table, "text_1")
         if is_sorted(table):
             self._texts.add_sorted(*keys, (shard, row))
@@ -218,7 +235,7 @@ class ContentStore:
         if name < later:  # another writer's clock is ahead: its entries hold
             self.reload()
         else:
-            self._add(name)
+            self._add(name, table)
 
 
 def is_sorted(table: pa.Table) -> bool:

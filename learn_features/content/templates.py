@@ -35,9 +35,6 @@ PRESETS = {
 TEXT_RULES = 1
 """Raised when cleaning changes what becomes of the same fields, so that texts are made again."""
 
-DESCRIPTION_TOKENS = 64
-"""Tokens of the description that enter a text, counted by the encoder's own tokenizer."""
-
 Cutter = Callable[[Sequence[str], int], list[str]]
 """(texts, tokens) → each text's beginning of at most that many tokens."""
 
@@ -72,9 +69,9 @@ def resolve(template: str) -> str:
     return text
 
 
-def description_tokens(template_text: str) -> int | None:
-    """Cut of the description for a template, None where it does not use it."""
-    return DESCRIPTION_TOKENS if c.DESCRIPTION in _FIELD.findall(template_text) else None
+def description_tokens(template_text: str, limit: int) -> int | None:
+    """`limit` for a template with a description, None for one without."""
+    return limit if c.DESCRIPTION in _FIELD.findall(template_text) else None
 
 
 def clean(column: pl.Expr) -> pl.Expr:

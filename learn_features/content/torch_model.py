@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from transformers import AutoModel
 from transformers.utils import logging as transformers_logging
 
@@ -215,7 +216,7 @@ def load(config: EncoderConfig, source: ModelSource, spec: EncoderSpec, device: 
             dtype=precision.DTYPES[spec.precision],
             attn_implementation="sdpa",
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ConfigError(
             f"encoder.model {config.model}: transformers cannot load {source.folder} as a text encoder: "
             f"{error}"

@@ -105,6 +105,8 @@ class Catalogue:
 def _files(path: Path) -> list[Path]:
     if path.is_file() and path.suffix in SUFFIXES:
         return [path]
+    if path.is_file():
+        raise DataError(f"{path}: is none of {', '.join(SUFFIXES)}; items come in one of these")
     if not path.is_dir():
         raise DataError(f"{path}: there is no such folder or file; give items.parquet or a folder with it")
     for suffix in SUFFIXES:

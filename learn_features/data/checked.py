@@ -10,8 +10,11 @@ from learn_features.errors import DataError
 
 MAX_ID_LENGTH = 512
 SHOWN_ROWS = 5
+REPLACEMENT = "\ufffd"
+"""What stands for bytes that are not UTF-8."""
 UTC_US = pl.Datetime("us", "UTC")
 
+_DAY = r"^\s*\d{4}-\d{2}-\d{2}"
 _ZONE = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 
 
@@ -86,6 +89,9 @@ class CheckedTable:
         self.refuse(name, raw.is_null(), "are null", "every row needs an id")
         ids = raw.cast(pl.String)
         self.refuse(name, ids == "", "are empty", "every row needs an id")
+        broken = ids.str.contains(REPLACEMENT, literal=True)
+        advice = "different ids may look alike; write the file as UTF-8"
+        self.refuse(name, broken, "have bytes that are not UTF-8", advice)
         too_long = ids.str.len_chars() > MAX_ID_LENGTH
         self.refuse(name, too_long, f"are longer than {MAX_ID_LENGTH} characters", "shorten them")
         return ids.alias(name)
@@ -167,7 +173,7 @@ class CheckedTable:
             return raw.cast(pl.Int64).cast(UTC_US)
         if _is_text(raw.dtype):
             text = raw.cast(pl.String).replace("", None)
-            unzoned = ~text.str.contains(_ZONE).fill_null(True)
+            unzoned = text.str.contains(_DAY) & ~text.str.contains(_ZONE)
             advice = "give ISO 8601 such as 2025-03-01T10:00:00Z"
             self.refuse(name, unzoned, "have no time zone", advice)
             parsed = text.str.replace(" ", "T", literal=True).str.to_datetime(

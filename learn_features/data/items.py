@@ -6,7 +6,7 @@ import polars as pl
 
 from learn_features.contracts import attributes as text_of
 from learn_features.contracts import columns as c
-from learn_features.data.checked import SHOWN_ROWS, CheckedTable, reads_as_text
+from learn_features.data.checked import REPLACEMENT, SHOWN_ROWS, CheckedTable, reads_as_text
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT)
 _TEXTS = tuple(name for name in c.ITEM_TEXT_COLUMNS if name != c.PRICE)
@@ -40,6 +40,15 @@ def read_items(
         "have no text at all",
         f"no item can be embedded; fill at least one of {', '.join(_TEXTS)}",
     )
+    for name in _TEXTS:
+        broken = items[name].str.contains(REPLACEMENT, literal=True).fill_null(False)
+        if broken.any() and table.has(name):
+            problem = table.describe(name, broken, "have bytes that are not UTF-8")
+            warnings.append(f"{table.path}: {problem}; they are left out of the text")
+    untitled = items[c.TITLE].is_null() & ~empty
+    if untitled.any():
+        problem = table.describe(c.TITLE, untitled, "are empty")
+        warnings.append(f"{table.path}: {problem}; these items are told by their other fields")
     if empty.any():
         first = ", ".join(items[c.ITEM_ID].filter(empty).head(SHOWN_ROWS))
         warnings.append(

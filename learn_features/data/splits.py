@@ -19,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from learn_features.contracts import columns as c
 from learn_features.contracts.history import HistoryRule
 from learn_features.data.cases import Cases
 from learn_features.data.digest import digest
@@ -80,7 +81,12 @@ def split(
     if kind == "global_time" and not dataset.has_times:
         raise DataError("a split by time needs event_timestamp; the data set has only an order (position)")
     if len(log.items) == 0:
-        raise DataError("no interaction counts under the history rule with a known item; check its types")
+        types = ", ".join(dataset.interactions[c.EVENT_TYPE].unique().sort().head(8))
+        raise DataError(
+            f"no interaction with a known item counts under the history rule (event_types "
+            f"{rule.event_types}, min_value {rule.min_value}); the log has the types {types}: "
+            "change history in learn.yaml"
+        )
     part = _parts_by_time(log) if kind == "global_time" else _parts_by_user(log)
     aged = kind == "leave_one_out" and dataset.has_times
     result = Split(
@@ -97,7 +103,8 @@ def split(
         if len(cases) == 0:
             raise DataError(
                 f"the {name} part of the split ({kind}) has no user with a history before and a new item"
-                f" after the cut; {len(log):,} users and {len(log.items):,} interactions are too few"
+                f" after the cut; {len(log):,} users and {len(log.items):,} interactions are too few: give "
+                "users with several interactions, or a longer stretch of time"
             )
     return result
 

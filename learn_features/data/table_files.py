@@ -1,5 +1,6 @@
 """Finding, reading and writing the file of a table."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,21 @@ def read_file(path: Path) -> pl.DataFrame:
             return read_lossy(path)
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if path.suffix == ".jsonl":
+        reason = _broken_line(path) or reason
     raise DataError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}); write the file again")
+
+
+def _broken_line(path: Path) -> str | None:
+    """Where the first line is that is no JSON object, and why."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line), dict):
+                    return f"line {number} is no JSON object"
+            except ValueError as error:
+                return f"line {number}: {error}"
+    return None
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -75,6 +75,8 @@ def train(
     process trains into), `SpaceMismatch` or `BundleError` (parent, checkpoint of another architecture).
     """
     folder = Path(run_folder)
+    if folder.resolve() == Path(data_folder).resolve():
+        raise ConfigError(f"{folder}: is the data's own folder; train into another one")
     with joined() as ranks, ExitStack() as cleanup:
         return _train(
             config, data_folder, folder, ranks, cleanup, parent=parent, epochs=epochs, seed=seed,

@@ -17,7 +17,7 @@ from learn_features.cli.main import app
 from learn_features.config import Config, EncoderConfig
 from learn_features.content.embed import embed_catalogue, open_store
 from learn_features.data.catalogue import Catalogue
-from learn_features.errors import DataError, StoreUnavailable
+from learn_features.errors import ConfigError, DataError, StoreUnavailable
 from tests.content.decoders import write_decoder
 
 TITLES = {
@@ -157,6 +157,16 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
         list(Catalogue(tmp_path).blocks())
     with pytest.raises(DataError, match="no such folder or file"):
         Catalogue(tmp_path / "nowhere")
+    (tmp_path / "items.xlsx").write_bytes(b"")
+    with pytest.raises(DataError, match=r"items\.xlsx: is none of \.parquet, \.csv, \.jsonl"):
+        Catalogue(tmp_path / "items.xlsx")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"holds no items\.parquet"):
         Catalogue(tmp_path / "empty")
+
+
+def test_weights_that_are_damaged_are_named(config: Config) -> None:
+    weights = Path(config.encoder.model) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1_000])
+    with pytest.raises(ConfigError, match=r"cannot load .*model as a text encoder: "):
+        embed_catalogue(config, pl.DataFrame({"item_id": ["a"], "title": ["lamp"]}))

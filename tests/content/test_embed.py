@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from learn_features.config import Config
+from learn_features.content import embed
 from learn_features.content import encoder as encoder_module
 from learn_features.content.embed import embed_catalogue, load_content, open_store
 from learn_features.content.encoder import Encoder
@@ -30,6 +32,10 @@ def items() -> pl.DataFrame:
 @pytest.fixture(autouse=True)
 def _one_encoder(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_module, "open_encoder", lambda _config: encoder)
+
+
+def _rows(shard: Path) -> int:
+    return int(pa.ipc.open_file(pa.memory_map(str(shard))).read_all().num_rows)
 
 
 def test_vectors_are_the_encoders(config: Config, items: pl.DataFrame, encoder: Encoder) -> None:
@@ -72,6 +78,25 @@ def test_nothing_new_loads_no_encoder(
     assert sorted(Path(config.content).rglob("*")) == shards
     empty = embed_catalogue(config, items.clear())
     assert (empty.encoded, empty.unchanged) == (0, 0)
+
+
+def test_shards_are_as_large_as_speed_allows(
+    config: Config, items: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the encoder, a kill costs little: a run's first shard is small, later ones as it finds."""
+    monkeypatch.setattr(embed, "FIRST_ITEMS", 2)
+    monkeypatch.setattr(embed, "FEWEST_ITEMS", 3)
+    monkeypatch.setattr(embed, "SHARD_SECONDS", 0.0)
+    embed_catalogue(config, items)
+    sizes = [_rows(shard) for shard in sorted(Path(config.content).rglob("items-*"))]
+    assert sizes == [2, 2, 3, 3, 2]  # the second is prepared while the first is encoded
+
+
+def test_cut_descriptions_are_counted(config: Config) -> None:
+    words = [None, "a lamp of brass", "word " * 63, "word " * 65, "word " * 5_000]
+    items = pl.DataFrame({"item_id": list("abcde"), "title": ["lamp"] * 5, "description": words})
+    report = embed_catalogue(config, items)
+    assert (report.descriptions_cut, report.truncated) == (2, 0)
 
 
 def test_two_templates_do_not_share_vectors(config: Config, items: pl.DataFrame) -> None:

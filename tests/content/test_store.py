@@ -58,8 +58,8 @@ def test_equal_texts_share_a_vector(tmp_path: Path) -> None:
     store.put(["a", "b", "c"], _hashes("t", "t", "u"), _vectors(1, 1, 2))
     store.put(["d"], _hashes("t"), _vectors(1))
     np.testing.assert_array_equal(store.lookup(["a", "b", "c", "d"])[0], _vectors(1, 1, 2, 1))
-    assert len(store._maps) == 1
-    assert len(store._maps[0][1]) == 2
+    assert len(store._vector_shards) == 1
+    assert len(store._map(0)) == 2
 
 
 def test_reader_takes_in_new_shards(tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
     (None, {"event_timestamp": [T0.replace(tzinfo=None)] * 4}, r"'event_timestamp' has times without a zone"),
     (None, {"event_timestamp": ["2025-03-01T10:00:00"] * 4}, r"4 of 4 rows have no time zone"),
     (None, {"event_timestamp": ["soonZ"] * 4}, r"4 of 4 rows are not times"),
+    (None, {"event_timestamp": ["yesterday"] * 4}, r"4 of 4 rows are not times"),
     (None, {"event_timestamp": [T0, None, T0, None]}, r"2 of 4 rows are null; .*: 1 \(None\), 3 \(None\)"),
     (None, {"event_timestamp": [1_740_000_000] * 4}, r"look like seconds or milliseconds"),
     (None, {"event_timestamp": [True] * 4}, r"has type Boolean; expected times"),
@@ -227,6 +228,23 @@ def test_an_item_without_text_is_a_warning(folder: Folder) -> None:
     assert "i2" in dataset.warnings[0]
 
 
+def test_an_item_without_title_is_a_warning(folder: Folder) -> None:
+    dataset = read(folder({"title": ["a", None, "c"], "category": ["x", "y", "z"]}))
+    assert "'title': 1 of 3 rows are empty; rows (from 0): 1 (None)" in dataset.warnings[0]
+
+
+def test_ids_that_are_not_utf_8_are_refused_and_texts_warned_of(tmp_path: Path) -> None:
+    times = "2025-03-01T10:00:00Z"
+    log = f"user_id,item_id,event_timestamp\njosé,a,{times}\njosè,a,{times}\n"
+    (tmp_path / "items.csv").write_bytes("item_id,title\na,thé vert\n".encode("latin-1"))
+    (tmp_path / "interactions.csv").write_bytes(log.encode())
+    warning = read(tmp_path).warnings[0]
+    assert "items.csv: column 'title': 1 of 1 rows have bytes that are not UTF-8" in warning
+    (tmp_path / "interactions.csv").write_bytes(log.encode("latin-1"))
+    with pytest.raises(DataError, match=r"interactions\.csv: column 'user_id': 2 of 2 rows have bytes that"):
+        read(tmp_path)
+
+
 def test_five_minutes_ahead_are_tolerated(folder: Folder) -> None:
     ahead = datetime.fromtimestamp(NOW_US / 1e6, UTC) + timedelta(minutes=5)
     read(folder(log={"event_timestamp": [T0, T0, T0, ahead]}))
@@ -245,6 +263,14 @@ def test_missing_and_unreadable_files(folder: Folder, tmp_path: Path) -> None:
         (path / "interactions.parquet").write_bytes(broken)
         with pytest.raises(DataError, match=r"interactions\.parquet: cannot be read as parquet"):
             read(path)
+
+
+def test_the_broken_line_is_named(folder: Folder) -> None:
+    path = folder()
+    (path / "items.parquet").unlink()
+    (path / "items.jsonl").write_text('{"item_id": "a", "title": "b"}\n\n{"item_id": "c", "title": \n')
+    with pytest.raises(DataError, match=r"items\.jsonl: cannot be read as jsonl \(line 3: Expecting value"):
+        read(path)
 
 
 def test_csv_and_jsonl_keep_leading_zeros(tmp_path: Path) -> None:
