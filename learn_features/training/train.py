@@ -130,11 +130,11 @@ def _train(
     finished = None if fresh else _finished(folder, inputs)
     checkpoints = Checkpoints(folder, inputs, checkpoint_seconds)
     ranks.wait()
-    if ranks.leads and finished is None:
+    if ranks.leads and (fresh or finished):  # killed after run.json was written, it left a checkpoint
+        checkpoints.clear()
+    if ranks.leads and not finished:
         (folder / run_folder_files.RUN_FILE).unlink(missing_ok=True)
         (folder / EVALUATION_FILE).unlink(missing_ok=True)
-        if fresh:
-            checkpoints.clear()
     ranks.wait()
     if finished is not None:
         return TrainReport.of(finished, folder, None, trained_before=True)
