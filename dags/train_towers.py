@@ -5,10 +5,10 @@ snapshot → embed → train (GPU) → evaluate → gate → publish
 | param | meaning |
 |---|---|
 | `data_folder` | folder with `items.parquet` and `interactions.parquet` |
-| `run_folder` | where the run's files go; empty: `runs/<run id>` below the state folder |
+| `run_folder` | where the run's files go, refused with another training in it; empty: `runs/<run id>` |
 | `parent` | bundle URI to start warm from; empty: from scratch |
 | `epochs`, `seed` | empty: as in `learn.yaml` |
-| `fresh` | start anew, instead of from the checkpoint that a killed `train` left in the run's folder |
+| `fresh` | start anew, in place of what the run's folder holds, finished or stopped |
 
 Every task is idempotent: clear a failed one and it goes on from there, `train` at the step of its last
 checkpoint. The gate stops a model that is

@@ -1,10 +1,14 @@
 """What outlives a power cut, and is whole whenever it is there."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of an `OSError` that room helps against."""
 
 
 def sync(path: Path) -> None:
@@ -32,7 +36,8 @@ def whole(file: Path) -> Iterator[Path]:
         aside.replace(file)
         sync(file.parent)
     except OSError as error:
-        error.filename = error.filename or str(file)
+        if error.errno is not None and error.filename in (None, str(aside)):
+            error.filename, error.filename2 = str(file), None
         raise
     finally:
         aside.unlink(missing_ok=True)

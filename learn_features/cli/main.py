@@ -25,12 +25,12 @@ from learn_features.cli import (
     training,
 )
 from learn_features.config import CONFIG_VARIABLE
+from learn_features.durable import DISK_FULL
 from learn_features.errors import LearnFeaturesError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ABOUT_FILES = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+ABOUT_FILES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 """Errors of the operating system that a person can do something about; others are bugs."""
 ABOUT_WHAT_RUNS = {
     "click", "config", "dead-letters", "doctor", "experiments", "rank", "spaces", "topics", "upload",
@@ -101,10 +101,11 @@ def main() -> None:
         sys.stderr.write(f"error: {error.title}: {problems}\n")
         sys.exit(EXIT_ERROR)
     except OSError as error:
-        if error.errno not in ABOUT_FILES:
+        full = error.errno in DISK_FULL
+        if error.errno is None or not (full or (error.filename and error.errno in ABOUT_FILES)):
             raise
-        full = "; make room, then give the same command again" if error.errno in FULL else ""
-        sys.stderr.write(f"error: {error.filename or 'a file'}: {os.strerror(error.errno)}{full}\n")
+        remedy = "; make room, then give the same command again" if full else ""
+        sys.stderr.write(f"error: {error.filename or 'a file'}: {os.strerror(error.errno)}{remedy}\n")
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -46,8 +46,9 @@ def compact(
 ) -> CompactionReport:
     """Write the shards in force again, sorted by key, and put the old ones out of force.
 
-    Readers and writers may go on meanwhile: what they add stays, what they have open stays readable. A
-    killed compaction leaves everything in force. Raises `DataError` if a shard is damaged.
+    Readers and writers may go on meanwhile: what they add stays, what they have read from stays readable, and
+    a reader that misses a shard lists them again. A killed compaction leaves everything in force. Raises
+    `DataError` if a shard is damaged.
     """
     store.reload()
     before = store.shards.names()

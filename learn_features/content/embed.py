@@ -39,7 +39,7 @@ SHARD_ITEMS = 4_096
 SHARD_SECONDS = 30.0
 """Time from one shard to the next, about: what a killed run does again."""
 FIRST_ITEMS, FEWEST_ITEMS = 256, 32
-"""Items of a run's first shard, when its speed is not known yet, and of any later one."""
+"""Items of a run's first two shards, when its speed is not known yet, and of any later one."""
 BLOCK_ITEMS = 65_536
 """Items that are compared with the store at once."""
 

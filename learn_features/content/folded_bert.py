@@ -70,14 +70,16 @@ class FoldedBert:
 
     @staticmethod
     def fits(model: Any) -> bool:
-        """Whether all layers of `model` are of this kind, in fp32 on a CPU."""
+        """Whether all layers of `model` are of this kind, plain ones with biases, in fp32 on a CPU."""
         layers = getattr(getattr(model, "encoder", None), "layer", None)
         first = next(model.parameters())
         return (
             isinstance(layers, nn.ModuleList)
             and hasattr(model, "embeddings")
             and not getattr(model.config, "is_decoder", False)
-            and all(type(layer).__name__ in _LAYERS for layer in layers)
+            and all(
+                type(layer).__name__ in _LAYERS and all(map(_is_plain, _linears(layer))) for layer in layers
+            )
             and first.device.type == "cpu"
             and first.dtype == torch.float32
         )
@@ -94,6 +96,17 @@ class FoldedBert:
             x = layer.middle_norm(x.addmm_(attended[0].flatten(1), layer.attended))
             x = layer.norm(x.addmm_(layer.activation(layer.up(x)), layer.down))
         return x
+
+
+def _linears(layer: Any) -> tuple[Any, ...]:
+    attention = layer.attention
+    own = attention.self
+    return own.query, own.key, own.value, attention.output.dense, layer.intermediate.dense, layer.output.dense
+
+
+def _is_plain(linear: Any) -> bool:
+    """Neither quantised nor adapted, and with a bias."""
+    return type(linear) is nn.Linear and linear.bias is not None
 
 
 def _folded(layer: Any, given: Tensor, after: Tensor) -> _Layer:

@@ -4,7 +4,6 @@ Names are `<kind>-<time>-<random>-<digest>.arrow`. Two writers never share a nam
 has replaced are named in `replaced-….json`; a shard whose bytes do not match its name is damaged.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -19,7 +18,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from learn_features.config import cache_folder
-from learn_features.durable import sync
+from learn_features.durable import DISK_FULL, sync
 from learn_features.errors import DataError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -29,7 +28,6 @@ DAMAGED = "damaged"
 _SUFFIX = ".arrow"
 _REPLACED = "replaced"
 _DIGEST_DIGITS = 32
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Shards:
@@ -159,7 +157,7 @@ class Shards:
             else:
                 self._fs.pipe_file(f"{self.root}/{name}", raw.to_pybytes())  # whole or not, by the store
         except OSError as error:
-            what = "the disk is full" if error.errno in _FULL else str(error)
+            what = "the disk is full" if error.errno in DISK_FULL else str(error)
             raise StoreUnavailable(
                 f"{self.root}: a shard of {raw.size / 1e6:.1f} MB cannot be written ({what}); everything "
                 "before it is kept: make room, then give the same command again, which goes on from there"

@@ -139,6 +139,13 @@ class ContentStore:
         C is 0 while the store is empty and was opened without `dimension`. `DataError` if a shard that is
         read from is damaged.
         """
+        try:
+            return self._looked_up(item_ids)
+        except FileNotFoundError:  # a shard that a compaction has replaced and deleted since: list again
+            self.reload()
+            return self._looked_up(item_ids)
+
+    def _looked_up(self, item_ids: Sequence[str]) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         texts, _, known = self.current(item_ids)
         vectors, found = self.vectors(texts)
         found &= known
@@ -147,13 +154,6 @@ class ContentStore:
 
     def vectors(self, texts: Keys) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """The same by keys of texts (n, 2)."""
-        try:
-            return self._read(texts)
-        except FileNotFoundError:  # replaced by a compaction and deleted since: list again
-            self.reload()
-            return self._read(texts)
-
-    def _read(self, texts: Keys) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         vectors = np.zeros((len(texts), self._dimension or 0), dtype=np.float16)
         places, found = self._texts.find(texts)
         rows = np.flatnonzero(found)

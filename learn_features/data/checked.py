@@ -90,8 +90,8 @@ class CheckedTable:
         ids = raw.cast(pl.String)
         self.refuse(name, ids == "", "are empty", "every row needs an id")
         broken = ids.str.contains(REPLACEMENT, literal=True)
-        advice = "different ids may look alike; write the file as UTF-8"
-        self.refuse(name, broken, "have bytes that are not UTF-8", advice)
+        advice = "different ids may look alike; write the file again from its source, as UTF-8"
+        self.refuse(name, broken, "have bytes that are not UTF-8, or U+FFFD in their place", advice)
         too_long = ids.str.len_chars() > MAX_ID_LENGTH
         self.refuse(name, too_long, f"are longer than {MAX_ID_LENGTH} characters", "shorten them")
         return ids.alias(name)

@@ -50,12 +50,13 @@ def read_file(path: Path) -> pl.DataFrame:
         return _read(path)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        unreadable = isinstance(error, OSError)
     if "utf-8" in reason.lower():
         try:
             return read_lossy(path)
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if path.suffix == ".jsonl":
+    if path.suffix == ".jsonl" and not unreadable:
         reason = _broken_line(path) or reason
     raise DataError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}); write the file again")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from learn_features.config import Config
 from learn_features.errors import DataError, GateFailed
-from learn_features.evaluation.run import EVALUATION_FILE
+from learn_features.towers.weights import EVALUATION_FILE
 
 METRIC = "recall_at_10"
 

@@ -24,9 +24,8 @@ from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.report import ranked, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
-from learn_features.towers.weights import describe, history_rule, weights_digest
+from learn_features.towers.weights import EVALUATION_FILE, describe, history_rule, weights_digest
 
-EVALUATION_FILE = "evaluation.json"
 MAX_CASES = 10_000
 TUNING_CASES = 1_000
 """Validation cases that tuning asks here, so that a roll-out does not wait for it."""

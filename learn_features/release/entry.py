@@ -10,9 +10,7 @@ from learn_features.errors import DataError
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
 from learn_features.release.parity import check_parity
-from learn_features.towers.weights import load_towers
-
-EVALUATION_FILE = "evaluation.json"
+from learn_features.towers.weights import EVALUATION_FILE, load_towers
 
 
 def export_folder(config: Config, run_folder: Path, evaluation_file: Path | None = None) -> Bundle:

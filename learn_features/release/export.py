@@ -44,11 +44,6 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
     digest = weights_sha256(weights, residuals)
     # as the run was written: a setting that came later would give an old run another id
     towers_config = run.towers.model_dump(mode="json", exclude_unset=True)
-    if evaluation is not None and evaluation.get("weights_sha256") != digest:
-        raise BundleError(
-            f"{run_folder}: the evaluation is of other weights than are there now; run "
-            f"`learn-features evaluate DATA {run_folder}` again"
-        )
     space_id = space_of(run.encoder, run.history, towers_config, digest)
     uri = f"{config.bundles}/{space_id}"
     if _published(uri):
@@ -56,6 +51,11 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
         if evaluation is not None and _metrics(run, evaluation) != bundle.manifest.metrics:
             _log.warning("%s: was published before, and keeps the metrics that it had then", bundle.uri)
         return bundle.uri
+    if evaluation is not None and evaluation.get("weights_sha256") != digest:
+        raise BundleError(
+            f"{run_folder}: the evaluation is of other weights than are there now, or of an older "
+            f"release; run `learn-features evaluate DATA {run_folder}` again"
+        )
 
     staged = _staging_folder(config, space_id)
     try:

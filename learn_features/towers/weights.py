@@ -27,6 +27,7 @@ from learn_features.towers.residuals import ItemResiduals
 
 RUN_WEIGHTS_FILE = "weights.safetensors"
 RUN_FILE = "run.json"
+EVALUATION_FILE = "evaluation.json"
 
 
 def tensors(towers: Towers) -> dict[str, Tensor]:
@@ -52,12 +53,8 @@ def load_towers(folder: str | Path) -> Towers:
     raw = _read(folder, name)
     if is_bundle and hashlib.sha256(raw).hexdigest() != about["files"].get(name):
         raise BundleError(f"{folder}/{name}: its digest is not the manifest's; fetch the bundle again")
-    stated = None if is_bundle or "://" in str(folder) else about.get("weights_sha256")
-    if stated is not None and _run_digest(Path(folder), about) != stated:
-        raise BundleError(
-            f"{folder}/{name}: weights or residuals are not those that {RUN_FILE} was written with; "
-            "train again, with --fresh"
-        )
+    if not is_bundle and "://" not in str(folder):
+        check_run(Path(folder), about)
     towers = Towers(tower_config(folder, about))
     try:
         restore(towers, from_safetensors(raw))
@@ -97,6 +94,16 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
+def check_run(folder: Path, about: Mapping[str, Any]) -> None:
+    """`BundleError` unless a run's weights and residuals are those that its `run.json` was written with."""
+    stated = about.get("weights_sha256")
+    if stated is not None and _run_digest(folder, about) != stated:
+        raise BundleError(
+            f"{folder}: weights or residuals are not those that {RUN_FILE} was written with; train again, "
+            "with --fresh"
+        )
+
+
 def weights_digest(folder: str | Path, about: Mapping[str, Any]) -> str:
     """SHA-256 over the tensors in a run's folder or a bundle that `about` describes, as that says or, in a
     run of an older release, as they are."""
@@ -105,10 +112,11 @@ def weights_digest(folder: str | Path, about: Mapping[str, Any]) -> str:
 
 
 def _run_digest(folder: Path, about: Mapping[str, Any]) -> str:
-    has_residuals = tower_config(folder, about).residuals
-    return weights_sha256(
-        folder / RUN_WEIGHTS_FILE, folder / manifest.RESIDUALS_FILE if has_residuals else None
-    )
+    residuals = folder / manifest.RESIDUALS_FILE if tower_config(folder, about).residuals else None
+    try:
+        return weights_sha256(folder / RUN_WEIGHTS_FILE, residuals)
+    except OSError as error:
+        raise BundleError(f"{error.filename}: cannot be read ({error.strerror}); train again") from None
 
 
 def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:

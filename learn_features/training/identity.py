@@ -3,9 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import EncoderSpec
 from learn_features.data.digest import digest
@@ -22,7 +19,6 @@ MACHINE = ("processes", "device")
 
 def training_inputs(
     parts: Split,
-    content: NDArray[np.float16],
     item_ids: Sequence[str],
     towers: TowerConfig,
     recipe: Recipe,
@@ -33,7 +29,7 @@ def training_inputs(
     parent: Parent | None,
     ranks: Ranks,
 ) -> dict[str, Any]:
-    """By name, JSON: `towers` (the architecture), `recipe` and so on; `data` and `content` as digests."""
+    """By name, JSON: `towers` (the architecture), `recipe` and so on; `data` and `parent` as digests."""
     return {
         "towers": towers.model_dump(mode="json"),
         "recipe": recipe.model_dump(mode="json"),
@@ -41,7 +37,6 @@ def training_inputs(
         "encoder": encoder.model_dump(mode="json"),
         "history": history.model_dump(mode="json"),
         "data": parts.digest(item_ids),
-        "content": digest(content),
         "parent": _parent_digest(parent, item_ids) if parent is not None else None,
         "processes": ranks.count,
         "device": ranks.device.type,

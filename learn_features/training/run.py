@@ -148,7 +148,9 @@ def read_run(folder: str | Path) -> TrainingRun:
     except OSError as error:
         raise BundleError(f"{file}: cannot be read ({error.strerror}); train into this folder") from None
     except ValidationError as error:
-        raise BundleError(f"{file}: is not a training run of this release: {error}") from None
+        raise BundleError(
+            f"{file}: is not a training run of this release (train again, with --fresh): {error}"
+        ) from None
 
 
 def write_metrics(folder: Path, epochs: Sequence[Epoch], points: Sequence[Point]) -> None:

@@ -15,15 +15,15 @@ from learn_features.content.spec import encoder_spec
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.contracts.manifest import RESIDUALS_FILE
+from learn_features.data.digest import digest
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import split
 from learn_features.data.tables import read_dataset
 from learn_features.errors import ConfigError, DataError
-from learn_features.evaluation.run import EVALUATION_FILE
 from learn_features.towers.config import tower_preset
 from learn_features.towers.identity import weights_sha256
-from learn_features.towers.weights import save_towers
+from learn_features.towers.weights import EVALUATION_FILE, check_run, describe, save_towers
 from learn_features.training import run as run_folder_files
 from learn_features.training.checkpoint import Checkpoints
 from learn_features.training.content_file import map_content, write_content
@@ -116,28 +116,30 @@ def _train(
         max_length=config.history.max_length,
     )
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
+    known = training_inputs(
+        parts, item_ids, towers_config, recipe, seed=seed, encoder=spec, history=config.history, parent=warm,
+        ranks=ranks,
+    )  # fmt: skip
     content_file = folder / run_folder_files.CONTENT_FILE
     if ranks.leads:
+        if not fresh:
+            _refuse_another(folder, known)
         cleanup.enter_context(run_folder_files.alone_in(folder))
         cleanup.callback(content_file.unlink, missing_ok=True)
         write_content(config, dataset.items, content_file)
     ranks.wait()
     content = map_content(content_file)
-    inputs = training_inputs(
-        parts, content, item_ids, towers_config, recipe, seed=seed, encoder=spec, history=config.history,
-        parent=warm, ranks=ranks,
-    )  # fmt: skip
-    finished = None if fresh else _finished(folder, inputs)
+    inputs = {**known, "content": digest(content)}
+    (finished,) = ranks.told([ranks.leads and not fresh and _refuse_another(folder, inputs)])
     checkpoints = Checkpoints(folder, inputs, checkpoint_seconds)
-    ranks.wait()
     if ranks.leads and (fresh or finished):  # killed after run.json was written, it left a checkpoint
         checkpoints.clear()
     if ranks.leads and not finished:
         (folder / run_folder_files.RUN_FILE).unlink(missing_ok=True)
         (folder / EVALUATION_FILE).unlink(missing_ok=True)
     ranks.wait()
-    if finished is not None:
-        return TrainReport.of(finished, folder, None, trained_before=True)
+    if finished:
+        return TrainReport.of(run_folder_files.read_run(folder), folder, None, trained_before=True)
     resumed: list[str] = []
 
     def note_resume(phase: str, step: int) -> None:
@@ -207,19 +209,21 @@ def _write(folder: Path, fitted: Fitted, run: TrainingRun) -> None:
     run_folder_files.write_run(folder, run.model_copy(update={"weights_sha256": digest}))
 
 
-def _finished(folder: Path, inputs: Mapping[str, Any]) -> TrainingRun | None:
-    """The finished training in `folder`, None if there is none; `ConfigError` if it is of other inputs."""
+def _refuse_another(folder: Path, inputs: Mapping[str, Any]) -> bool:
+    """Whether `folder` holds a finished training of these inputs; `ConfigError` if it is of others."""
     if not (folder / run_folder_files.RUN_FILE).exists():
-        return None
+        return False
     run = run_folder_files.read_run(folder)
-    theirs = run.inputs()
     ours = json.loads(json.dumps({name: part for name, part in inputs.items() if name not in MACHINE}))
-    if differing := list(differences(theirs, ours)):
+    theirs = {name: run.inputs().get(name) for name in ours}
+    differing = list(differences(theirs, ours)) if run.digests else ["it is of an older release"]
+    if differing:
         raise ConfigError(
             f"{folder}: holds a finished training of other settings or data ({', '.join(differing[:5])}); "
             "train into another folder, or with --fresh in its place"
         )
-    return run
+    check_run(folder, describe(folder))
+    return True
 
 
 def _recipe(config: Config, epochs: int | None) -> Recipe:

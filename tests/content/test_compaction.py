@@ -91,6 +91,16 @@ def test_replaced_shards_are_kept_for_their_grace(tmp_path: Path) -> None:
     _check(idle, holds)  # had listed the shards, but read from none
 
 
+def test_a_reader_of_before_finds_what_changed_since(tmp_path: Path) -> None:
+    store = ContentStore(str(tmp_path), "e1")
+    _put(store, ["a"], [1.0])
+    idle = ContentStore(str(tmp_path), "e1")
+    _put(store, ["a"], [2.0])
+    compact(store, grace_seconds=0)
+    assert compact(ContentStore(str(tmp_path), "e1"), grace_seconds=0).deleted > 0
+    _check(idle, {"a": 2.0})
+
+
 def test_a_compaction_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     holds = _fill(tmp_path)
     program = f"""

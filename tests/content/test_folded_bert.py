@@ -63,6 +63,11 @@ def test_what_does_not_fit() -> None:
     assert not FoldedBert.fits(LlamaModel(LlamaConfig(**llama)))
     assert not FoldedBert.fits(BertModel(BertConfig(**SHAPE, is_decoder=True)))
     assert not FoldedBert.fits(BertModel(BertConfig(**SHAPE)).to(torch.bfloat16))
+    odd = BertModel(BertConfig(**SHAPE))
+    odd.encoder.layer[1].attention.self.query.bias = None
+    assert not FoldedBert.fits(odd)
+    odd.encoder.layer[1].attention.self.query = torch.nn.Identity()  # of another library, with no weight
+    assert not FoldedBert.fits(odd)
 
 
 def test_minilm_is_run_folded(encoder: Encoder) -> None:

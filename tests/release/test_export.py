@@ -53,11 +53,15 @@ def test_publishing_again_is_a_no_op(published: Published) -> None:
     assert [f.name for f in Path(config.bundles).iterdir()] == [bundle.space_id]  # nothing left over
 
 
-def test_an_evaluation_of_other_weights_is_refused(published: Published) -> None:
-    config, run, _bundle = published
+def test_an_evaluation_of_other_weights_is_refused(
+    published: Published, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, run, bundle = published
     for other in ({"methods": {}}, {"weights_sha256": "0" * 64, "methods": {}}):
         with pytest.raises(BundleError, match=r"evaluation is of other weights .*evaluate DATA"):
-            export_run(config, run, other)
+            export_run(Config(state=str(tmp_path)), run, other)
+        assert export_run(config, run, other) == bundle.uri  # published already: nothing is taken from it
+        assert "keeps the metrics that it had then" in caplog.text
 
 
 def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> None:
