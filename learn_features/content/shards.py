@@ -7,7 +7,6 @@ has replaced are named in `replaced-….json`; a shard whose bytes do not match 
 import hashlib
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from learn_features.config import cache_folder
-from learn_features.durable import DISK_FULL, sync
+from learn_features.durable import DISK_FULL, whole
 from learn_features.errors import DataError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -167,17 +166,8 @@ class Shards:
     def _write_local(self, name: str, raw: pa.Buffer) -> None:
         folder = Path(self.root)
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{name}.partial"
-        try:
-            with partial.open("xb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(folder / name)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        sync(folder)
+        with whole(folder / name) as aside:
+            aside.write_bytes(raw)
 
 
 def time_of(name: str) -> int:

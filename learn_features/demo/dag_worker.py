@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from learn_features.durable import write_text
 from learn_features.errors import LearnFeaturesError
 
 _EXIT_ORPHANED = 3
@@ -71,10 +72,7 @@ def main() -> None:
             reply = _run(_load_dags()[request["dag"]], request["conf"])
         except Exception as error:  # the demo must hear of whatever went wrong in Airflow itself
             reply = {"state": "failed", "values": {}, "error": repr(error)}
-        target = Path(request["reply"])
-        temporary = target.with_suffix(".partial")
-        temporary.write_text(json.dumps(reply, default=str))
-        temporary.replace(target)
+        write_text(Path(request["reply"]), json.dumps(reply, default=str))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from learn_features.config import Config, load
 from learn_features.contracts import columns as c
 from learn_features.contracts import names, online
+from learn_features.durable import write_text
 from learn_features.errors import LearnFeaturesError, ServiceError
 from learn_features.features.row_store import RowStore
 
@@ -154,9 +155,7 @@ def main(config_file: str, request_file: str, result_file: str) -> None:
     job = json.loads(Path(request_file).read_text())
     requests = [(user, items) for user, items in job["requests"]]
     result = _read_until_closed(load(Path(config_file)), job["slot"], requests, Path(job["ready"]))
-    partial = Path(f"{result_file}.partial")
-    partial.write_text(json.dumps(asdict(result)))
-    partial.replace(result_file)
+    write_text(Path(result_file), json.dumps(asdict(result)))
 
 
 if __name__ == "__main__":

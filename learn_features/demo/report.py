@@ -9,15 +9,14 @@ from string import Template
 from learn_features.demo import plots
 from learn_features.demo.story import Recommendation, Story
 from learn_features.demo.summary import Summary
+from learn_features.durable import write_text
 
 _PAGE = "report_page.html"
 
 
 def write_report(path: Path, summary: Summary, story: Story) -> None:
     """Render and write the page, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(render(summary, story))
-    partial.replace(path)
+    write_text(path, render(summary, story))
 
 
 def render(summary: Summary, story: Story) -> str:

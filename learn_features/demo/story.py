@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from learn_features.durable import write_text
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -40,9 +42,7 @@ class Story:
     """(seconds, what happened to the slot)."""
 
     def write(self, path: Path) -> None:
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.replace(path)
+        write_text(path, json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "Story":

@@ -130,7 +130,7 @@ def test_disk_full_keeps_what_was_written_and_leaves_no_half_file(
     request.getfixturevalue("small_files")
     with pytest.raises(StoreUnavailable, match=r"the disk is full.*give the same command again"):
         embed_catalogue(config, items, shard_items=60)
-    assert not list(Path(config.content).rglob("*.partial"))
+    assert not list(Path(config.content).rglob("*.tmp"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     again = embed_catalogue(config, items)
     assert (again.encoded, again.unchanged) == (66, 4)

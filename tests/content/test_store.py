@@ -108,7 +108,7 @@ def test_damage_is_named(tmp_path: Path, kind: str) -> None:
 def test_unfinished_file_of_a_killed_writer_is_not_read(tmp_path: Path) -> None:
     store = ContentStore(str(tmp_path), "e1")
     store.put(["a"], _hashes("t"), _vectors(1))
-    (tmp_path / "e1" / ".vectors-0-x.arrow.partial").write_bytes(b"half")
+    (tmp_path / "e1" / ".vectors-0-x.arrow.tmp").write_bytes(b"half")
     assert ContentStore(str(tmp_path), "e1").lookup(["a"])[1].all()
 
 
