@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from learn_features.config import Config, EncoderConfig
-from learn_features.content.embed import CatalogueEmbedder
+from learn_features.content.catalogue_embedder import CatalogueEmbedder
 from learn_features.content.encoder import Encoder
 from learn_features.contracts import columns as c
 

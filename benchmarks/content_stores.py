@@ -13,8 +13,9 @@ import polars as pl
 
 from benchmarks.peak_memory import PeakMemory
 from learn_features.config import Config, EncoderConfig
+from learn_features.content.catalogue_embedder import CatalogueEmbedder, source_keys
 from learn_features.content.compaction import compact
-from learn_features.content.embed import CatalogueEmbedder, embed_catalogue, source_keys
+from learn_features.content.embed import embed_catalogue
 from learn_features.content.lookup import ContentLookup
 from learn_features.content.store import ContentStore, content_hash
 from learn_features.contracts import columns as c

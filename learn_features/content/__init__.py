@@ -12,6 +12,7 @@ encoder     texts → vectors, tokenised ahead; what the stream calls
 store       content vectors on disk, append-only (shards, key_index)
 compaction  many small shards → few sorted ones
 lookup      overlay of new items → store; what serving reads
-embed       a whole catalogue, only what is new or changed (bad_items)
+catalogue_embedder  what is new or changed among items → shards (bad_items)
+embed       a whole catalogue, and what was done with it
 ray_engine  the same on many machines
 """

@@ -17,10 +17,9 @@ import polars as pl
 
 from learn_features.config import Config
 from learn_features.content.bad_items import BadItems
+from learn_features.content.catalogue_embedder import CatalogueEmbedder, Part
 from learn_features.content.embed import (
-    CatalogueEmbedder,
     EmbedReport,
-    Part,
     Progress,
     bad_items_file,
     report_of,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from learn_features.config import Config
-from learn_features.content import embed
+from learn_features.content import catalogue_embedder
 from learn_features.content import encoder as encoder_module
 from learn_features.content.embed import embed_catalogue, load_content, open_store
 from learn_features.content.encoder import Encoder
@@ -84,9 +84,9 @@ def test_shards_are_as_large_as_speed_allows(
     config: Config, items: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However slow the encoder, a kill costs little: a run's first shard is small, later ones as it finds."""
-    monkeypatch.setattr(embed, "FIRST_ITEMS", 2)
-    monkeypatch.setattr(embed, "FEWEST_ITEMS", 3)
-    monkeypatch.setattr(embed, "SHARD_SECONDS", 0.0)
+    monkeypatch.setattr(catalogue_embedder, "FIRST_ITEMS", 2)
+    monkeypatch.setattr(catalogue_embedder, "FEWEST_ITEMS", 3)
+    monkeypatch.setattr(catalogue_embedder, "SHARD_SECONDS", 0.0)
     embed_catalogue(config, items)
     sizes = [_rows(shard) for shard in sorted(Path(config.content).rglob("items-*"))]
     assert sizes == [2, 2, 3, 3, 2]  # the second is prepared while the first is encoded
