@@ -50,6 +50,9 @@ class TowerConfig(BaseModel):
     """Whether user vectors say how long before the end of the log they were asked for; served ones: at it."""
     residuals: bool = False
     """Whether items seen in training carry a learned vector of width D beside their content."""
+    similar_items: int = Field(default=0, ge=0)
+    """Known items at most, the most often taken, of which new ones borrow by content, where they can be told
+    from known ones (`places_new_items`); 0: they borrow nothing."""
     max_length: int = Field(default=50, ge=1)
     """Longest history that positions and recency weights tell apart; the history rule's."""
     temperature: float = Field(default=0.07, gt=0)
@@ -72,9 +75,14 @@ class TowerConfig(BaseModel):
         return self
 
     @property
-    def moves_new_items(self) -> bool:
-        """Whether items without a residual can be told from trained ones, and moved by a bias."""
+    def places_new_items(self) -> bool:
+        """Whether items without a residual can be told from trained ones, and placed among them."""
         return self.residuals and self.item_variant == "projection"
+
+    @property
+    def borrows(self) -> bool:
+        """Whether new items borrow from similar ones."""
+        return self.places_new_items and self.similar_items > 0
 
     @property
     def item_shares_user_tower(self) -> bool:
@@ -90,7 +98,7 @@ _PAPER_LIKE: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "small": {"residuals": True, "example_age": True},
+    "small": {"residuals": True, "example_age": True, "similar_items": 4096},
     "paper": {**_PAPER_LIKE, "width": 768, "layers": 12, "heads": 12, "feedforward": 3072},
     "paper-small": {
         **_PAPER_LIKE,

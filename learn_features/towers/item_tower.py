@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from learn_features.towers.blocks import ContentInput, PreferenceAlignment
 from learn_features.towers.config import TowerConfig
+from learn_features.towers.similar_items import SimilarItems
 
 
 class Projection(nn.Module):
@@ -44,6 +45,7 @@ class ItemTower(nn.Module):
         self.input = content_input
         self.alignment: PreferenceAlignment | None = None
         self.projection: Projection | None = None
+        self.similar = SimilarItems(config) if config.borrows else None
         if self.variant in ("sequence", "single"):
             self.alignment = alignment if config.shared_weights else PreferenceAlignment(config)
         elif self.variant == "projection":
@@ -53,23 +55,26 @@ class ItemTower(nn.Module):
         """(B, C) float32 to unit vectors (B, D): every item for itself.
 
         `residual` (B, D): what training learned of each item beside its content; zeros, or None for all,
-        where it has seen nothing of them. `ValueError` if the towers were configured without.
+        where it has seen nothing of them. Such items borrow from similar ones, where the towers do.
+        `ValueError` if residuals are given to towers that were configured without.
         """
-        if self.alignment is not None:
-            aligned = self.alignment(self.input(content).unsqueeze(1)).squeeze(1)
-        elif self.projection is not None:
-            aligned = self.projection(self.input(content))
-        else:
-            aligned = content
+        aligned = self.aligned(content)
+        if self.similar is not None and len(self.similar):
+            borrowed = self.similar(self.input(content))
+            if residual is not None:
+                borrowed = borrowed * (residual == 0).all(dim=-1, keepdim=True)
+            aligned = aligned + borrowed
         return self._unit(aligned, residual)
 
     def each(self, content: Tensor, residuals: Tensor | None = None) -> Tensor:
         """Items of many sequences, each for itself, (B, L, C) to unit vectors (B, L, D).
 
-        `residuals` (B, L, D), as in `forward`.
+        `residuals` (B, L, D), as in `forward`. Nothing is borrowed: what a user took says enough, and
+        histories are long.
         """
         flat = None if residuals is None else residuals.flatten(0, 1)
-        return self(content.flatten(0, 1), flat).unflatten(0, content.shape[:2])
+        aligned = self.aligned(content.flatten(0, 1))
+        return self._unit(aligned, flat).unflatten(0, content.shape[:2])
 
     def targets(self, content: Tensor, residuals: Tensor | None = None) -> Tensor:
         """Target sequences in training, (B, T, C) and `residuals` (B, T, D) to unit vectors (B, T, D).
@@ -79,6 +84,15 @@ class ItemTower(nn.Module):
         if self.alignment is not None and self.variant == "sequence":
             return self._unit(self.alignment(self.input(content)), residuals)
         return self.each(content, residuals)
+
+    def aligned(self, content: Tensor) -> Tensor:
+        """(B, C) to (B, D): what content alone says, not yet normalised."""
+        aligned = content
+        if self.alignment is not None:
+            aligned = self.alignment(self.input(content).unsqueeze(1)).squeeze(1)
+        elif self.projection is not None:
+            aligned = self.projection(self.input(content))
+        return aligned
 
     def _unit(self, aligned: Tensor, residual: Tensor | None) -> Tensor:
         if residual is not None:

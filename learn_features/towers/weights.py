@@ -28,6 +28,8 @@ from learn_features.towers.residuals import ItemResiduals
 RUN_WEIGHTS_FILE = "weights.safetensors"
 RUN_FILE = "run.json"
 EVALUATION_FILE = "evaluation.json"
+LENDING = "item.similar.contents"
+"""The tensor whose rows are the known items that lend to new ones; their number is the data's."""
 
 
 def tensors(towers: Towers) -> dict[str, Tensor]:
@@ -121,6 +123,9 @@ def _run_digest(folder: Path, about: Mapping[str, Any]) -> str:
 
 def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
     """Copy `saved` tensors into `towers`; `BundleError` unless names and shapes are exactly theirs."""
+    lending = saved.get(LENDING)
+    if towers.item.similar is not None and lending is not None:
+        towers.item.similar.make_room(len(lending))
     own = {**dict(towers.named_parameters()), **dict(towers.named_buffers())}
     if own.keys() != saved.keys():
         differing = sorted(own.keys() ^ saved.keys())

@@ -24,7 +24,7 @@ from learn_features.training.identity import differences
 
 CHECKPOINT = "checkpoint"
 STATE_FILE = "state.json"
-FORMAT = 2
+FORMAT = 3
 ARCHITECTURE = "towers"
 """The part of the inputs that says what the tensors are."""
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,13 +14,14 @@ from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.training import seeds
+from learn_features.training.audience import find_strength, lend
 from learn_features.training.checkpoint import Checkpoints, check_tensors
 from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
 from learn_features.training.loop import Counters, Fit, Phase, Progress
-from learn_features.training.new_items import draw_new, find_move, move_new_items
+from learn_features.training.new_items import KNOWN, NewItems, draw_new, find_move, move_new_items
 from learn_features.training.objectives import objective
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
@@ -42,11 +43,11 @@ TUNE, FINAL = "tune", "final"
 @dataclass(frozen=True)
 class Tuning:
     """What the first phase finds on validation: how many epochs, what item-to-item models find in the log
-    (None: not asked), how far new items have to move (new_items.py)."""
+    (None: not asked), where new items stand."""
 
     epochs: int
     item_to_item: ItemToItem | None = None
-    new_item_move: float = 0.0
+    new_items: NewItems = field(default_factory=NewItems)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def fit(
         and parent is None
         and recipe.final != "none"
         and recipe.new_item_share
-        and towers_config.moves_new_items
+        and towers_config.places_new_items
     ):
         new = draw_new(parts, recipe.new_item_share, seeds.generator(seed, 0, "weights"))
     saved = checkpoints.load() if checkpoints is not None else None
@@ -130,6 +131,8 @@ def fit(
                 sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
                 asked_at_history_end=parts.validation.ages_us is not None,
             )  # fmt: skip
+            if model.towers.item.similar is not None:
+                model.towers.item.similar.make_room(0)
             run = Fit(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:
                 check_tensors(saved.tensors, run.tensors())
@@ -144,17 +147,25 @@ def fit(
                 checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
             )
             if phase.name == TUNE and len(new):
-                run.counters.new_item_move = find_move(model, whole, asked, new, left)
+                borrowing = find_strength(model, whole, sequences, parts.train, new)
+                lend(model, whole, sequences, borrowing)
+                move = find_move(model, whole, asked, new, left)
+                run.counters.new_items = NewItems(move, borrowing)
             if phase.name == TUNE and on_tuned is not None:
                 on_tuned(model)
             ended.append(run.counters)
-        found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].new_item_move)
+        found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].new_items)
+        if parent is not None:
+            found = replace(found, new_items=NewItems(borrowing=parent.borrowing))
+        lend(model, whole, sequences, found.new_items.borrowing)
         untaken = np.setdiff1d(np.arange(items), taken)
         standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
         if parent is not None and parent.residuals is not None:
             standing = parent.residuals.lookup([ids[row] for row in untaken])
-        if found.new_item_move:
-            shift = move_new_items(model, whole, asked, found.new_item_move)
+        elif found.new_items.borrowing:
+            standing[np.isin(untaken, left)] += KNOWN
+        if found.new_items.move:
+            shift = move_new_items(model, whole, asked, found.new_items.move)
             standing[np.isin(untaken, left)] -= shift.cpu().numpy()
     return Fitted(
         towers=model.towers.eval(),

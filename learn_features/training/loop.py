@@ -19,6 +19,7 @@ from torch import Tensor
 from learn_features.errors import ConfigError
 from learn_features.training import seeds
 from learn_features.training.curves import POINTS, Epoch, Point
+from learn_features.training.new_items import NewItems
 from learn_features.training.objectives import Objective
 from learn_features.training.optimiser import (
     Averages,
@@ -78,8 +79,8 @@ class Counters:
     best_score: float | None = None
     best_epoch: int = 0
     """1-based; 0: nothing was validated."""
-    new_item_move: float = 0.0
-    """What the phase found about new items (new_items.py)."""
+    new_items: NewItems = field(default_factory=NewItems)
+    """What the phase found about them."""
     history: list[Epoch] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 
@@ -90,6 +91,7 @@ class Counters:
     def of(cls, saved: dict[str, Any]) -> "Counters":
         """From `as_dict`, through JSON."""
         counters = cls(**saved)
+        counters.new_items = NewItems(**saved["new_items"])
         counters.history = [Epoch(**line) for line in saved["history"]]
         counters.points = [Point(**line) for line in saved["points"]]
         return counters

@@ -8,10 +8,11 @@ a new item or not, stays next to its best, so many of the items being new. Items
 took are not new; where the log does not tell which they are, they move along, and hold the move back.
 
 The move costs nothing at serving: it goes into the bias of the projection, and out of the residuals of
-trained items, which stay where they were.
+trained items, which stay where they were. Before it is measured, new items borrow from similar ones
+(`audience.py`), which orders them among themselves.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,10 +31,19 @@ PLACES = 10
 MOVES = np.linspace(0, 1, 41)
 """Candidates, in units of the mean length of a trained item's projection."""
 
-
 TOLERANCE = 0.02
 """Share of the best criterion that a further move may cost: the top is flat, and new items have to be shown
 to be learnt about. It is less where fewer are new than were held out."""
+KNOWN = 1e-6
+"""A residual that says nothing but that its item is not new."""
+
+
+@dataclass(frozen=True)
+class NewItems:
+    """Where new items stand: how far they move, in units of MOVES, and how strongly they borrow."""
+
+    move: float = 0.0
+    borrowing: float = 0.0
 
 
 def draw_new(parts: Split, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -50,7 +60,7 @@ def find_move(
 
     Judged by each case's first target, which its history must lack. `content` (n items, C); `model` was
     trained without anything of `new` items, which count as such; `left` ones were there and nobody took them,
-    so they stay.
+    so they stay. Moving items borrow what the towers have to lend.
     """
     users = _user_vectors(model, content, cases).cpu()
     rows = torch.arange(len(cases))
@@ -59,7 +69,10 @@ def find_move(
     column = torch.full((len(content),), -1)
     column[torch.from_numpy(moving)] = torch.arange(len(moving))
 
-    scores = users @ item_vectors(model.towers, content, model.by_item()).cpu().T
+    residuals = model.by_item()
+    if residuals is not None:
+        residuals[torch.from_numpy(left).to(model.device)] = KNOWN
+    scores = users @ item_vectors(model.towers, content, residuals).cpu().T
     seen_rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets)))
     seen_items = torch.from_numpy(cases.history_items.astype(np.int64))
     own = scores[rows, targets]
@@ -70,7 +83,7 @@ def find_move(
     is_moving = column[targets] >= 0
 
     direction, length = _direction(model, content, cases).cpu(), _length(model, content).cpu()
-    projected = _projected(model, content, moving).cpu()
+    projected = _projected(model, content, moving, borrowing=True).cpu()
     values = []
     for move in MOVES:
         moved = F.normalize(projected + move * length * direction, dim=-1)
@@ -119,14 +132,16 @@ def _length(model: Trained, content: Tensor) -> Tensor:
     return _projected(model, content, model.items).norm(dim=-1).mean()
 
 
-def _projected(model: Trained, content: Tensor, items: NDArray[np.int64]) -> Tensor:
+def _projected(
+    model: Trained, content: Tensor, items: NDArray[np.int64], *, borrowing: bool = False
+) -> Tensor:
     """What the item tower makes of content alone, before normalising, (n, D)."""
     tower = model.towers.item
-    assert tower.projection is not None
     was_training = tower.training
     tower.eval()
-    device = model.towers.log_scale.device
-    rows = content[torch.from_numpy(items)].to(device).float()
-    projected: Tensor = tower.projection(tower.input(rows))
+    contents = content[torch.from_numpy(items)].to(model.device).float()
+    projected = tower.aligned(contents)
+    if borrowing and tower.similar is not None and len(tower.similar):
+        projected = projected + tower.similar(tower.input(contents))
     tower.train(was_training)
     return projected

@@ -33,6 +33,11 @@ class Trained(nn.Module):
             row[torch.from_numpy(items)] = torch.arange(len(items))
             self.register_buffer("row", row, persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the towers are."""
+        return self.towers.log_scale.device
+
     def residual(self, items: Tensor) -> Tensor | None:
         """Residuals (..., D) of `items` (...) int64, catalogue positions; zeros where an item has none.
 

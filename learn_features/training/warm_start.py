@@ -9,7 +9,7 @@ from learn_features.errors import SpaceMismatch
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
-from learn_features.towers.weights import describe, load_residuals, load_towers, tower_config
+from learn_features.towers.weights import LENDING, describe, load_residuals, load_towers, tower_config
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,25 @@ class Parent:
     residuals: ItemResiduals | None = None
     """What the parent learned of single items; None: it has none."""
 
+    @property
+    def borrowing(self) -> float:
+        """How strongly the parent's new items borrow from similar ones."""
+        similar = self.towers.item.similar
+        return 0.0 if similar is None else float(similar.strength)
+
 
 def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, config: TowerConfig) -> Parent:
     """The parent at `uri`, a bundle (path or fsspec URI) or a run's folder.
 
-    Example ages may come or go with the log's times: they begin at nothing, or are left out. Raises
+    Example ages may come or go with the log's times: they begin at nothing, or are left out. How many known
+    items lend to new ones may change as well. Raises
     `SpaceMismatch` unless content encoder, history rule and the rest of the architecture are the same,
     `BundleError` if it cannot be read.
     """
     about = describe(uri)
     # through the model: what an older parent does not name has its default
-    architecture = tower_config(uri, about).model_copy(update={"example_age": config.example_age})
+    free = {"example_age": config.example_age, "similar_items": config.similar_items}
+    architecture = tower_config(uri, about).model_copy(update=free)
     parents = {**about, "towers": architecture.model_dump(mode="json")}
     for part, ours in (
         ("encoder", encoder.model_dump(mode="json")),
@@ -47,6 +55,8 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
             )
     towers = Towers(config)
     state = load_towers(uri).state_dict()
+    if towers.item.similar is not None:
+        towers.item.similar.make_room(len(state.get(LENDING, ())))
     own = towers.state_dict()
     towers.load_state_dict({name: state.get(name, own[name]) for name in own})
     return Parent(towers, about.get("space_id"), load_residuals(uri))

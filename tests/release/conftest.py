@@ -37,6 +37,9 @@ def make_run(folder: Path, *, seed: int = 0, preset: str = "small", **changes: o
     model.fit_input(0.3 + 0.1 * torch.randn(200, CONTENT))
     if model.user.example_age is not None:
         torch.nn.init.normal_(model.user.example_age.steps)  # zeros say nothing
+    if model.item.similar is not None:
+        model.item.similar.fill(torch.randn(20, CONTENT), torch.randn(20, towers.dimension))
+        model.item.similar.strength.fill_(2.0)
     save_towers(model.eval(), folder / WEIGHTS_FILE)
     if towers.residuals:
         table = np.random.default_rng(seed).normal(size=(len(ITEMS), towers.dimension))

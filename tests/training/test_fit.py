@@ -14,6 +14,7 @@ from learn_features.towers.weights import tensors
 from learn_features.training.content_file import check_content
 from learn_features.training.fit import Tuning, fit
 from learn_features.training.loop import Fit, Phase
+from learn_features.training.new_items import NewItems
 from learn_features.training.ranks import alone
 from learn_features.training.trained import Trained
 from learn_features.training.warm_start import Parent
@@ -178,29 +179,30 @@ def test_residuals_of_trained_items_only_and_a_warm_start_keeps_them():
         ("global_time", [ITEMS + 1], [0, 2]),
     ],
 )
-def test_new_items_move_and_those_that_were_left_do_not(kind, later, left):
+def test_new_items_move_and_borrow_and_those_that_were_left_do_not(kind, later, left):
     content = np.concatenate((content_of(), content_of(seed=1)[:3]))
     parts = replace(make_split(True), kind=kind)
-    towers = TOWERS.model_copy(update={"residuals": True})
+    towers = TOWERS.model_copy(update={"residuals": True, "similar_items": 50})
 
-    def untaken(move: float) -> np.ndarray:
+    def untaken(move: float, borrowing: float) -> np.ndarray:
         fitted = fit(
-            parts, content, towers, RECIPE, seed=0, tuning=Tuning(1, new_item_move=move),
+            parts, content, towers, RECIPE, seed=0, tuning=Tuning(1, new_items=NewItems(move, borrowing)),
             later=None if later is None else np.array(later),
         )  # fmt: skip
         known = fitted.residuals.lookup([str(row) for row in range(len(content))])
         return item_vectors(fitted.towers, torch.from_numpy(content), torch.from_numpy(known))[ITEMS:]
 
-    changed = (untaken(0.7) - untaken(0.0)).norm(dim=1).numpy()
     stayed = np.isin(np.arange(3), left)
-    np.testing.assert_allclose(changed[stayed], 0, atol=1e-5)
-    assert (changed[~stayed] > 0.01).all()
+    for move, borrowing in ((0.7, 0.0), (0.0, 2.0), (0.7, 2.0)):
+        changed = (untaken(move, borrowing) - untaken(0.0, 0.0)).norm(dim=1).numpy()
+        np.testing.assert_allclose(changed[stayed], 0, atol=1e-5)
+        assert (changed[~stayed] > 0.01).all()
 
 
 def test_what_was_left_stays_through_a_warm_start():
     content = np.concatenate((content_of(), content_of(seed=1)[:3]))
     towers = TOWERS.model_copy(update={"residuals": True})
-    first = fit(make_split(True), content, towers, RECIPE, seed=0, tuning=Tuning(1, new_item_move=0.7))
+    first = fit(make_split(True), content, towers, RECIPE, seed=0, tuning=Tuning(1, new_items=NewItems(0.7)))
     untaken = [str(row) for row in range(ITEMS, ITEMS + 3)]
     rows = first.residuals.lookup(untaken)
     assert (np.linalg.norm(rows, axis=1) > 0.01).all()

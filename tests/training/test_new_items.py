@@ -1,11 +1,12 @@
 import numpy as np
+import pytest
 import torch
 
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
 from learn_features.training import new_items
-from learn_features.training.new_items import MOVES, TOLERANCE, find_move, move_new_items
+from learn_features.training.new_items import KNOWN, MOVES, TOLERANCE, find_move, move_new_items
 from learn_features.training.trained import Trained
 from tests.training.world import ITEMS, TOWERS, C, make_split
 
@@ -13,9 +14,13 @@ NEW = np.arange(5, ITEMS, 8)
 NONE = np.zeros(0, dtype=np.int64)
 
 
-def model_and_content():
+def model_and_content(lent: float = 0.0):
+    """`lent`: the strength of what similar items lend."""
     torch.manual_seed(3)
-    towers = Towers(TOWERS.model_copy(update={"residuals": True}))
+    towers = Towers(TOWERS.model_copy(update={"residuals": True, "similar_items": 20}))
+    if lent:
+        towers.item.similar.fill(torch.randn(20, C), torch.randn(20, TOWERS.dimension))
+        towers.item.similar.strength.fill_(lent)
     model = Trained(towers, np.setdiff1d(np.arange(ITEMS), NEW).astype(np.int64), ITEMS)
     model.set_residuals(np.random.default_rng(0).normal(scale=0.3, size=(ITEMS - len(NEW), TOWERS.dimension)))
     model.residuals.data += 0.3  # trained items, and so users, have something in common that new ones lack
@@ -38,24 +43,29 @@ def ndcg(scores, cases):
     return float(answers[""].per_case("ndcg_at_10").mean())
 
 
-def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best():
+@pytest.mark.parametrize(("lent", "left"), [(0.0, NONE), (1.0, NONE), (3.0, NEW[10:])])
+def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best(lent, left):
     cases = without_repeats(make_split(False).validation)
-    best = find_move(*model_and_content(), cases, NEW, NONE)
+    best = find_move(*model_and_content(lent), cases, np.setdiff1d(NEW, left), left)
     values = {}
     for move in MOVES:
-        model, content = model_and_content()
+        model, content = model_and_content(lent)
         # the users' history holds new items as well: their part of it does not move here
         users = user_vectors(
             model.towers, content, cases.history_offsets, cases.history_items, 10, residuals=model.by_item()
         )
-        move_new_items(model, content, cases, float(move))
-        vectors = item_vectors(model.towers, content, model.by_item())
+        residuals = model.by_item()
+        residuals[left] = KNOWN
+        shift = move_new_items(model, content, cases, float(move))
+        residuals[np.setdiff1d(np.arange(ITEMS), np.setdiff1d(NEW, left))] -= shift
+        vectors = item_vectors(model.towers, content, residuals)
         values[float(move)] = ndcg((users @ vectors.T).numpy(), cases)
-    assert 0 < best < MOVES[-1]
     least = (1 - TOLERANCE) * max(values.values())
     assert values[best] >= least * (1 - 1e-4)
     assert all(value < least * (1 + 1e-4) for move, value in values.items() if move > best)
-    assert values[best] > values[0.0]
+    if not len(left):
+        assert 0 < best < MOVES[-1]
+        assert values[best] > values[0.0]
 
 
 def test_trained_items_stay_where_they_were():

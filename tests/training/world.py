@@ -78,7 +78,7 @@ def content_of(seed: int = 0) -> np.ndarray:
 
 
 RESUMED = RECIPE.model_copy(update={"ema": 0.9, "final_epochs": 2})
-WITH_RESIDUALS = TOWERS.model_copy(update={"residuals": True})
+WITH_RESIDUALS = TOWERS.model_copy(update={"residuals": True, "similar_items": 100})
 
 
 def checkpointed(folder: Path, recipe: Recipe = RESUMED, seconds: float = 0.0, **more) -> Fitted:

@@ -1,0 +1,139 @@
+"""How much new items borrow from the audiences of known items of similar content.
+
+A known item's audience is the mean user vector at which it was taken. While the number of epochs is found,
+some items are held out as if they were new (`new_items.draw_new`); whenever the log takes one of them, it is
+ranked among them, and the strength that ranks them best is kept, which may be none. Trained items borrow
+nothing, and training itself knows nothing of this.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from learn_features.data.sequences import Sequences
+from learn_features.towers.scoring import user_vectors
+from learn_features.training import windows
+from learn_features.training.trained import Trained
+
+PLACES = 10
+"""The criterion is NDCG at so many."""
+STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""In units of the length of a trained item's projection, in the mean square."""
+SHRINK = 10.0
+"""An audience counts as if so many users more had been the mean user."""
+PAIRS_PER_BATCH, BATCHES = 600, 400
+"""Audiences are means over as many (history, item) pairs at most."""
+CASES = 5_000
+"""Takings of held-out items that are ranked, at most."""
+
+
+@torch.no_grad()
+def find_strength(
+    model: Trained, content: Tensor, sequences: Sequences, log: Sequences, new: NDArray[np.int64]
+) -> float:
+    """How strongly to borrow for what ranks the `new` items of `log` best among themselves.
+
+    `model` was trained on `sequences`, the same log without them. `content` (n items, C)."""
+    tower = model.towers.item
+    pairs = windows.pairs(log)
+    asked = np.flatnonzero(np.isin(log.items[pairs.target], new))
+    if tower.similar is None or not len(asked):
+        return 0.0
+    if len(asked) > CASES:
+        asked = np.sort(np.random.default_rng(0).choice(asked, CASES, replace=False))
+    lend(model, content, sequences, 1.0)
+    targets = torch.from_numpy(np.searchsorted(new, log.items[pairs.target[asked]]))
+    users, seen = _asking(model, content, log, pairs.context[asked], new)
+    contents = content[torch.from_numpy(new)].to(model.device).float()
+    projected, borrowed = tower.aligned(contents), tower.similar(tower.input(contents))
+    values = [_ndcg(users, projected + strength * borrowed, targets, seen) for strength in STRENGTHS]
+    return STRENGTHS[int(np.argmax(values))]
+
+
+@torch.no_grad()
+def lend(model: Trained, content: Tensor, sequences: Sequences, strength: float) -> None:
+    """Fill the towers' table of similar items from `sequences`, which `model` was trained on, or empty it."""
+    similar = model.towers.item.similar
+    if similar is None:
+        return
+    similar.make_room(0)
+    if not strength:
+        return
+    model.eval()
+    items, audiences = _audiences(model, content, sequences, model.towers.config.similar_items)
+    tower = model.towers.item
+    contents = content[torch.from_numpy(items)].to(model.device).float()
+    length = tower.aligned(contents).square().sum(-1).mean().sqrt()
+    similar.fill(tower.input(contents), length * audiences)
+    similar.strength.fill_(strength)
+
+
+def _audiences(
+    model: Trained, content: Tensor, sequences: Sequences, at_most: int
+) -> tuple[NDArray[np.int64], Tensor]:
+    """Positions (n,) of the items most often taken, rising, and the shrunken means (n, D) of how the users
+    that took each differ from all. Users are as they are served, at the end of the log."""
+    towers, device = model.towers, model.device
+    sums = torch.zeros(len(content), towers.config.dimension, device=device)
+    counts = torch.zeros(len(content), device=device)
+    residuals = model.by_item()
+    batches = windows.window_batches(
+        sequences,
+        windows.pairs(sequences),
+        max_length=towers.config.max_length,
+        pairs_per_step=PAIRS_PER_BATCH,
+        steps=BATCHES,
+        rng=np.random.default_rng(0),
+    )
+    for batch in batches:
+        items, rows, positions, targets = (
+            torch.from_numpy(part).to(device)
+            for part in (batch.items, batch.rows, batch.positions, batch.targets)
+        )
+        vectors = towers.user.positions(
+            content[items.cpu()].to(device).float(),
+            residuals=None if residuals is None else residuals[items],
+            gaps=torch.from_numpy(batch.gaps).to(device) if towers.config.time_gaps else None,
+        )[rows, positions]
+        sums.index_add_(0, targets, vectors)
+        counts.index_add_(0, targets, torch.ones_like(targets, dtype=counts.dtype))
+    mean = sums.sum(0) / counts.sum().clamp_min(1)
+    often = torch.argsort(counts, descending=True, stable=True)[:at_most]
+    chosen = often[counts[often] > 0].sort().values
+    taken = counts[chosen, None]
+    return chosen.cpu().numpy(), (sums[chosen] - taken * mean) / (taken + SHRINK)
+
+
+def _asking(
+    model: Trained, content: Tensor, log: Sequences, contexts: NDArray[np.int64], new: NDArray[np.int64]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """User vectors (n, D) after the entries `contexts` (n,), and which of `new` their histories hold: rows
+    and columns."""
+    starts = log.offsets[:-1][log.users[contexts]]
+    lengths = contexts + 1 - starts
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    rows = np.repeat(np.arange(len(contexts)), lengths)
+    places = np.arange(offsets[-1]) - offsets[:-1][rows] + starts[rows]
+    users = user_vectors(
+        model.towers,
+        content,
+        offsets,
+        log.items[places],
+        model.towers.config.max_length,
+        residuals=model.by_item(),
+        times_us=log.times_us[places],
+    )
+    held = np.isin(log.items[places], new)
+    columns = np.searchsorted(new, log.items[places][held])
+    return users, (torch.from_numpy(rows[held]), torch.from_numpy(columns))
+
+
+def _ndcg(users: Tensor, vectors: Tensor, targets: Tensor, seen: tuple[Tensor, Tensor]) -> float:
+    """Mean NDCG at `PLACES` of one target each (column of `vectors`); what is seen is not ranked."""
+    scores = users.cpu() @ F.normalize(vectors, dim=-1).cpu().T
+    own = scores.gather(1, targets[:, None])
+    scores[seen] = -torch.inf
+    above = (scores >= own).sum(1).clamp_min(1)  # the target itself, and ties count against it
+    return float(torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0).mean())
