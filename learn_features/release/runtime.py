@@ -16,7 +16,9 @@ from learn_features.towers.residuals import ItemResiduals
 
 SPACE_METADATA = "space_id"
 ENTRIES_PER_BATCH = 16_384
-"""History entries (padding counted) or items in one call of ONNX Runtime."""
+"""History entries (padding counted) in one call of ONNX Runtime."""
+ITEMS_PER_BATCH = 2_048
+"""Items in one: each may be compared with thousands of known ones."""
 
 Device = Literal["cpu", "cuda"]
 
@@ -80,8 +82,8 @@ class OnnxTowers:
         self._require_content(content, 2)
         residuals = self._checked_residuals(residuals, content)
         vectors = np.empty((len(content), self.dimension), dtype=np.float32)
-        for start in range(0, len(content), ENTRIES_PER_BATCH):
-            part = slice(start, start + ENTRIES_PER_BATCH)
+        for start in range(0, len(content), ITEMS_PER_BATCH):
+            part = slice(start, start + ITEMS_PER_BATCH)
             inputs = {"content": np.ascontiguousarray(content[part], dtype=np.float32)}
             if residuals is not None:
                 inputs[m.RESIDUAL] = np.ascontiguousarray(residuals[part], dtype=np.float32)

@@ -50,6 +50,7 @@ def test_batches_and_padding_do_not_matter(
     whole = towers.embed_users(content, lengths)
     items = towers.embed_items(content[:, 0])
     monkeypatch.setattr(runtime, "ENTRIES_PER_BATCH", 7)  # below one history: batches of one
+    monkeypatch.setattr(runtime, "ITEMS_PER_BATCH", 3)
     alone = [towers.embed_users(content[r : r + 1, :n], lengths[r : r + 1])[0] for r, n in enumerate(lengths)]
     np.testing.assert_allclose(whole, np.stack(alone), atol=1e-6)
     np.testing.assert_allclose(towers.embed_users(content, lengths), whole, atol=1e-6)
