@@ -1,6 +1,7 @@
 """The world of a benchmark on real data: a split, content vectors, and towers fitted and judged on it."""
 
 import argparse
+import copy
 import sys
 import tempfile
 import time
@@ -53,8 +54,14 @@ class World:
         return fitted
 
     def scorer(self, fitted: Fitted, *, text_only: bool = False) -> Scorer:
+        """`text_only`: with nothing that was learned of single items, nor of similar ones."""
+        if text_only:
+            towers = copy.deepcopy(fitted.towers)
+            if towers.item.similar is not None:
+                towers.item.similar.make_room(0)
+            return scorer(towers, self.content, self.towers.max_length)
         known = None
-        if fitted.residuals is not None and not text_only:
+        if fitted.residuals is not None:
             known = fitted.residuals.lookup([str(row) for row in range(self.n_items)])
         return scorer(fitted.towers, self.content, self.towers.max_length, known)
 

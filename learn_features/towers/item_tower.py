@@ -40,7 +40,7 @@ class ItemTower(nn.Module):
         self, config: TowerConfig, content_input: ContentInput, alignment: PreferenceAlignment
     ) -> None:
         super().__init__()
-        self.variant = config.item_variant
+        self.variant, self.dimension = config.item_variant, config.dimension
         self.residuals = config.residuals
         self.input = content_input
         self.alignment: PreferenceAlignment | None = None
@@ -59,12 +59,19 @@ class ItemTower(nn.Module):
         `ValueError` if residuals are given to towers that were configured without.
         """
         aligned = self.aligned(content)
-        if self.similar is not None and len(self.similar):
-            borrowed = self.similar(self.input(content))
+        if self.similar is not None and self.similar.items:
+            borrowed = self.borrowed(content)
             if residual is not None:
                 borrowed = borrowed * (residual == 0).all(dim=-1, keepdim=True)
             aligned = aligned + borrowed
         return self._unit(aligned, residual)
+
+    def borrowed(self, content: Tensor) -> Tensor:
+        """What items of these contents (B, C) borrow of similar ones if they are new, (B, D)."""
+        if self.similar is None or not self.similar.items:
+            return content.new_zeros(len(content), self.dimension)
+        lent: Tensor = self.similar(self.input(content))
+        return lent
 
     def each(self, content: Tensor, residuals: Tensor | None = None) -> Tensor:
         """Items of many sequences, each for itself, (B, L, C) to unit vectors (B, L, D).

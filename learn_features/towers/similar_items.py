@@ -28,8 +28,9 @@ class SimilarItems(nn.Module):
         self.register_buffer("audiences", torch.zeros(0, config.dimension))
         self.register_buffer("strength", torch.zeros(()))
 
-    def __len__(self) -> int:
-        """Known items that lend."""
+    @property
+    def items(self) -> int:
+        """How many known items lend."""
         return len(self.contents)
 
     @torch.no_grad()

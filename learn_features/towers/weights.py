@@ -28,8 +28,8 @@ from learn_features.towers.residuals import ItemResiduals
 RUN_WEIGHTS_FILE = "weights.safetensors"
 RUN_FILE = "run.json"
 EVALUATION_FILE = "evaluation.json"
-LENDING = "item.similar.contents"
-"""The tensor whose rows are the known items that lend to new ones; their number is the data's."""
+LENDING = ("item.similar.contents", "item.similar.audiences")
+"""Tensors with a row for each known item that lends to new ones; how many there are is the data's."""
 
 
 def tensors(towers: Towers) -> dict[str, Tensor]:
@@ -123,22 +123,27 @@ def _run_digest(folder: Path, about: Mapping[str, Any]) -> str:
 
 def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
     """Copy `saved` tensors into `towers`; `BundleError` unless names and shapes are exactly theirs."""
-    lending = saved.get(LENDING)
-    if towers.item.similar is not None and lending is not None:
-        towers.item.similar.make_room(len(lending))
-    own = {**dict(towers.named_parameters()), **dict(towers.named_buffers())}
+    own = _own(towers)
     if own.keys() != saved.keys():
         differing = sorted(own.keys() ^ saved.keys())
         raise BundleError(f"weights of another architecture: {len(differing)} names differ, {differing[:3]}")
+    lending = saved[LENDING[0]].shape[:1] if LENDING[0] in saved else ()
     for name, tensor in sorted(saved.items()):
-        if own[name].shape != tensor.shape:
+        needed = (*lending, *own[name].shape[1:]) if name in LENDING else tuple(own[name].shape)
+        if needed != tuple(tensor.shape):
             raise BundleError(
-                f"weights of another architecture: {name} is {tuple(tensor.shape)}"
-                f" where {tuple(own[name].shape)} is needed"
+                f"weights of another architecture: {name} is {tuple(tensor.shape)} where {needed} is needed"
             )
+    if lending and towers.item.similar is not None:
+        towers.item.similar.make_room(*lending)
+        own = _own(towers)
     with torch.no_grad():
         for name, tensor in saved.items():
             own[name].copy_(tensor)
+
+
+def _own(towers: Towers) -> dict[str, Tensor]:
+    return {**dict(towers.named_parameters()), **dict(towers.named_buffers())}
 
 
 def describe(folder: str | Path) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """How much new items borrow from the audiences of known items of similar content.
 
 A known item's audience is the mean user vector at which it was taken. While the number of epochs is found,
-some items are held out as if they were new (`new_items.draw_new`); whenever the log takes one of them, it is
-ranked among them, and the strength that ranks them best is kept, which may be none. Trained items borrow
-nothing, and training itself knows nothing of this.
+some items are held out as if they were new (`new_items.draw_new`). Where a user took one of them after
+everything that the towers were trained on, it is ranked among them, and the least strength that ranks them
+next to best is kept, which may be none. (What a user took before is no test: the vectors after it have learnt
+where the user goes.) Trained items borrow nothing, and training itself knows nothing of this.
 """
 
 import numpy as np
@@ -13,14 +14,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learn_features.data.sequences import Sequences
-from learn_features.towers.scoring import user_vectors
+from learn_features.towers.scoring import ITEM_BATCH, user_vectors
 from learn_features.training import windows
 from learn_features.training.trained import Trained
 
 PLACES = 10
 """The criterion is NDCG at so many."""
-STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-"""In units of the length of a trained item's projection, in the mean square."""
+STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+"""In units of the spread of what the projection makes of known items."""
+TOLERANCE = 0.01
+"""Share of the best criterion that a weaker strength may cost: what is borrowed is less the item's own."""
 SHRINK = 10.0
 """An audience counts as if so many users more had been the mean user."""
 PAIRS_PER_BATCH, BATCHES = 600, 400
@@ -29,27 +32,33 @@ CASES = 5_000
 """Takings of held-out items that are ranked, at most."""
 
 
-@torch.no_grad()
 def find_strength(
     model: Trained, content: Tensor, sequences: Sequences, log: Sequences, new: NDArray[np.int64]
 ) -> float:
-    """How strongly to borrow for what ranks the `new` items of `log` best among themselves.
+    """How strongly to borrow for what ranks the `new` items of `log` among themselves.
 
-    `model` was trained on `sequences`, the same log without them. `content` (n items, C)."""
-    tower = model.towers.item
-    pairs = windows.pairs(log)
-    asked = np.flatnonzero(np.isin(log.items[pairs.target], new))
-    if tower.similar is None or not len(asked):
-        return 0.0
-    if len(asked) > CASES:
-        asked = np.sort(np.random.default_rng(0).choice(asked, CASES, replace=False))
+    `model` was trained on `sequences`, a part of the log without them. `content` (n items, C). Leaves the
+    towers lending nothing."""
+    values = by_strength(model, content, sequences, log, new)
+    lend(model, content, sequences, 0.0)
+    enough = np.flatnonzero(np.asarray(values) >= (1 - TOLERANCE) * max(values)) if values else [0]
+    return STRENGTHS[int(enough[0])]
+
+
+@torch.no_grad()
+def by_strength(
+    model: Trained, content: Tensor, sequences: Sequences, log: Sequences, new: NDArray[np.int64]
+) -> list[float]:
+    """NDCG at `PLACES` of each of `STRENGTHS`; empty where nothing can be ranked."""
+    contexts, targets = _takings(sequences, log, new)
+    similar = model.towers.item.similar
+    if similar is None or not len(targets):
+        return []
     lend(model, content, sequences, 1.0)
-    targets = torch.from_numpy(np.searchsorted(new, log.items[pairs.target[asked]]))
-    users, seen = _asking(model, content, log, pairs.context[asked], new)
-    contents = content[torch.from_numpy(new)].to(model.device).float()
-    projected, borrowed = tower.aligned(contents), tower.similar(tower.input(contents))
-    values = [_ndcg(users, projected + strength * borrowed, targets, seen) for strength in STRENGTHS]
-    return STRENGTHS[int(np.argmax(values))]
+    users, seen = _asking(model, content, log, contexts, new)
+    own = torch.from_numpy(np.searchsorted(new, targets))
+    projected, borrowed = aligned_and_borrowed(model, content, new)
+    return [_ndcg(users, projected + strength * borrowed, own, seen) for strength in STRENGTHS]
 
 
 @torch.no_grad()
@@ -59,15 +68,31 @@ def lend(model: Trained, content: Tensor, sequences: Sequences, strength: float)
     if similar is None:
         return
     similar.make_room(0)
+    similar.strength.fill_(strength)
     if not strength:
         return
     model.eval()
     items, audiences = _audiences(model, content, sequences, model.towers.config.similar_items)
-    tower = model.towers.item
     contents = content[torch.from_numpy(items)].to(model.device).float()
-    length = tower.aligned(contents).square().sum(-1).mean().sqrt()
-    similar.fill(tower.input(contents), length * audiences)
-    similar.strength.fill_(strength)
+    projected = model.towers.item.aligned(contents)
+    spread = (projected - projected.mean(0)).square().sum(-1).mean().sqrt()  # which no move changes
+    similar.fill(model.towers.item.input(contents), spread * audiences)
+
+
+@torch.no_grad()
+def aligned_and_borrowed(model: Trained, content: Tensor, items: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """What the item tower makes of the contents of `items` before normalising, and what they would borrow;
+    (n, D) each."""
+    tower = model.towers.item
+    was_training = tower.training
+    tower.eval()
+    aligned, borrowed = [], []
+    for part in torch.from_numpy(items).split(ITEM_BATCH):
+        rows = content[part].to(model.device).float()
+        aligned.append(tower.aligned(rows))
+        borrowed.append(tower.borrowed(rows))
+    tower.train(was_training)
+    return torch.cat(aligned), torch.cat(borrowed)
 
 
 def _audiences(
@@ -106,6 +131,24 @@ def _audiences(
     return chosen.cpu().numpy(), (sums[chosen] - taken * mean) / (taken + SHRINK)
 
 
+def _takings(
+    sequences: Sequences, log: Sequences, new: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where users of `log` first took one of `new` after their last entry in `sequences`: places of the
+    entries before (n,), and what was taken (n,)."""
+    ends = dict(zip(sequences.user_ids, sequences.times_us[sequences.offsets[1:] - 1], strict=True))
+    learnt_us = np.array([ends.get(user, np.iinfo(np.int64).min) for user in log.user_ids])
+    _, first = np.unique(log.users * (1 + int(log.items.max(initial=0))) + log.items, return_index=True)
+    is_first = np.zeros(len(log.items), dtype=bool)
+    is_first[first] = True
+    pairs = windows.pairs(log)
+    later = log.times_us[pairs.target] > learnt_us[log.users[pairs.target]]
+    asked = np.flatnonzero(later & is_first[pairs.target] & np.isin(log.items[pairs.target], new))
+    if len(asked) > CASES:
+        asked = np.sort(np.random.default_rng(0).choice(asked, CASES, replace=False))
+    return pairs.context[asked], log.items[pairs.target[asked]]
+
+
 def _asking(
     model: Trained, content: Tensor, log: Sequences, contexts: NDArray[np.int64], new: NDArray[np.int64]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -133,7 +176,6 @@ def _asking(
 def _ndcg(users: Tensor, vectors: Tensor, targets: Tensor, seen: tuple[Tensor, Tensor]) -> float:
     """Mean NDCG at `PLACES` of one target each (column of `vectors`); what is seen is not ranked."""
     scores = users.cpu() @ F.normalize(vectors, dim=-1).cpu().T
-    own = scores.gather(1, targets[:, None])
     scores[seen] = -torch.inf
-    above = (scores >= own).sum(1).clamp_min(1)  # the target itself, and ties count against it
+    above = (scores >= scores.gather(1, targets[:, None])).sum(1)  # the target itself, and ties against it
     return float(torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0).mean())

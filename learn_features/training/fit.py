@@ -21,7 +21,7 @@ from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
 from learn_features.training.loop import Counters, Fit, Phase, Progress
-from learn_features.training.new_items import KNOWN, NewItems, draw_new, find_move, move_new_items
+from learn_features.training.new_items import KNOWN, NewItems, draw_new, find_move, mark_known, move_new_items
 from learn_features.training.objectives import objective
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
@@ -86,9 +86,10 @@ def fit(
     positions, as text), by which residuals are kept. With `checkpoints`, training goes on where an earlier
     call with the same inputs was stopped. `ranks`: this process among several; all get the same towers.
     `tuning`: what an earlier fit found on these data; nothing is tuned then, and fresh weights are fitted on
-    train and validation. `on_tuned` sees the model that was fitted on `parts.train` alone. `later`: items
-    (catalogue positions) that came after all this, so that nothing follows from nobody's having taken them;
-    default: where the split is by time, all that nobody took, and otherwise none.
+    train and validation. With a `parent` new items stand and borrow as they do there. `on_tuned` sees the
+    model that was fitted on `parts.train` alone. `later`: items (catalogue positions) that came after all
+    this, so that nothing follows from nobody's having taken them; default: where the split is by time, all
+    that nobody took, and otherwise none.
 
     Raises `DataError` (content missing or not finite), `ConfigError` (diverging loss, checkpoint of other
     inputs, towers that the loss cannot train), `BundleError` (checkpoint of another architecture).
@@ -147,9 +148,10 @@ def fit(
                 checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
             )
             if phase.name == TUNE and len(new):
-                borrowing = find_strength(model, whole, sequences, parts.train, new)
+                log = parts.train_and_validation
+                borrowing = ranks.told([find_strength(model, whole, sequences, log, new)])[0]
                 lend(model, whole, sequences, borrowing)
-                move = find_move(model, whole, asked, new, left)
+                move = ranks.told([find_move(model, whole, asked, new, left)])[0]
                 run.counters.new_items = NewItems(move, borrowing)
             if phase.name == TUNE and on_tuned is not None:
                 on_tuned(model)
@@ -158,6 +160,8 @@ def fit(
         if parent is not None:
             found = replace(found, new_items=NewItems(borrowing=parent.borrowing))
         lend(model, whole, sequences, found.new_items.borrowing)
+        if found.new_items.borrowing:
+            mark_known(model)
         untaken = np.setdiff1d(np.arange(items), taken)
         standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
         if parent is not None and parent.residuals is not None:

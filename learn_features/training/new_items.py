@@ -24,10 +24,9 @@ from learn_features.data.cases import Cases
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.towers.scoring import item_vectors, user_vectors
+from learn_features.training.audience import PLACES, aligned_and_borrowed
 from learn_features.training.trained import Trained
 
-PLACES = 10
-"""The criterion is NDCG at so many."""
 MOVES = np.linspace(0, 1, 41)
 """Candidates, in units of the mean length of a trained item's projection."""
 
@@ -71,7 +70,8 @@ def find_move(
 
     residuals = model.by_item()
     if residuals is not None:
-        residuals[torch.from_numpy(left).to(model.device)] = KNOWN
+        stays = torch.ones(len(content), dtype=torch.bool).index_fill_(0, torch.from_numpy(moving), False)
+        residuals[stays.to(model.device) & (residuals == 0).all(dim=1)] = KNOWN
     scores = users @ item_vectors(model.towers, content, residuals).cpu().T
     seen_rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets)))
     seen_items = torch.from_numpy(cases.history_items.astype(np.int64))
@@ -83,7 +83,8 @@ def find_move(
     is_moving = column[targets] >= 0
 
     direction, length = _direction(model, content, cases).cpu(), _length(model, content).cpu()
-    projected = _projected(model, content, moving, borrowing=True).cpu()
+    aligned, borrowed = aligned_and_borrowed(model, content, moving)
+    projected = (aligned + borrowed).cpu()
     values = []
     for move in MOVES:
         moved = F.normalize(projected + move * length * direction, dim=-1)
@@ -109,6 +110,13 @@ def move_new_items(model: Trained, content: Tensor, cases: Cases, move: float) -
     return shift
 
 
+@torch.no_grad()
+def mark_known(model: Trained) -> None:
+    """Give trained items of which nothing was learned a residual that says no more than that."""
+    if model.residuals is not None:
+        model.residuals[(model.residuals == 0).all(dim=1)] = KNOWN
+
+
 def _user_vectors(model: Trained, content: Tensor, cases: Cases) -> Tensor:
     return user_vectors(
         model.towers,
@@ -129,19 +137,4 @@ def _direction(model: Trained, content: Tensor, cases: Cases) -> Tensor:
 
 
 def _length(model: Trained, content: Tensor) -> Tensor:
-    return _projected(model, content, model.items).norm(dim=-1).mean()
-
-
-def _projected(
-    model: Trained, content: Tensor, items: NDArray[np.int64], *, borrowing: bool = False
-) -> Tensor:
-    """What the item tower makes of content alone, before normalising, (n, D)."""
-    tower = model.towers.item
-    was_training = tower.training
-    tower.eval()
-    contents = content[torch.from_numpy(items)].to(model.device).float()
-    projected = tower.aligned(contents)
-    if borrowing and tower.similar is not None and len(tower.similar):
-        projected = projected + tower.similar(tower.input(contents))
-    tower.train(was_training)
-    return projected
+    return aligned_and_borrowed(model, content, model.items)[0].norm(dim=-1).mean()

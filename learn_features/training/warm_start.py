@@ -56,7 +56,7 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
     towers = Towers(config)
     state = load_towers(uri).state_dict()
     if towers.item.similar is not None:
-        towers.item.similar.make_room(len(state.get(LENDING, ())))
+        towers.item.similar.make_room(len(state.get(LENDING[0], ())))
     own = towers.state_dict()
     towers.load_state_dict({name: state.get(name, own[name]) for name in own})
     return Parent(towers, about.get("space_id"), load_residuals(uri))

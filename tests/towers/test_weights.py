@@ -85,9 +85,16 @@ def test_another_architecture_is_refused(make_towers, tmp_path):
         load_towers(tmp_path)
 
 
-def test_restore_refuses_before_it_changes_anything(make_towers):
-    towers, other = make_towers(), make_towers(seed=1)
-    saved = dict(list(tensors(other).items())[:-1])
+@pytest.mark.parametrize("what", ["missing", "shape"])
+def test_restore_refuses_before_it_changes_anything(make_towers, what):
+    towers, other = (make_towers(seed=seed, residuals=True, similar_items=9) for seed in (0, 1))
+    towers.item.similar.fill(torch.randn(3, 12), torch.randn(3, 8))
+    other.item.similar.fill(torch.randn(5, 12), torch.randn(5, 8))
+    saved = dict(tensors(other))
+    if what == "missing":
+        saved.popitem()
+    else:
+        saved["item.similar.audiences"] = torch.randn(4, 8)
     before = {name: tensor.clone() for name, tensor in tensors(towers).items()}
     with pytest.raises(BundleError):
         restore(towers, saved)

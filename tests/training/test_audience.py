@@ -1,5 +1,8 @@
 """What new items borrow, against audiences worked out user by user and the evaluation harness's ranking."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,34 +13,39 @@ from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
 from learn_features.training import audience
-from learn_features.training.audience import SHRINK, STRENGTHS, find_strength, lend
+from learn_features.training.audience import SHRINK, STRENGTHS, by_strength, find_strength, lend
 from learn_features.training.fit import Tuning, fit
-from learn_features.training.new_items import KNOWN, NewItems
+from learn_features.training.new_items import KNOWN, NewItems, mark_known, move_new_items
 from learn_features.training.trained import Trained
 from learn_features.training.warm_start import Parent
 from tests.training import world
 from tests.training.world import ITEMS, RECIPE, content_of, make_split
 
 WITH_RESIDUALS = world.WITH_RESIDUALS.model_copy(update={"similar_items": 200})
-NEW = np.arange(5, ITEMS, 8)
+NEW = np.arange(5, ITEMS, 3)  # so many that histories hold them too
 OLD = np.setdiff1d(np.arange(ITEMS), NEW)
 
 
 def log_and_what_was_learned():
     log = make_split(True).train
+    log = replace(log, times_us=log.times_us**2 * 40_000_000)  # steps of 40 s and more
     return log, log.where(~np.isin(log.items, NEW))
 
 
-def model_and_content(seed: int = 3):
+def model_and_content(**changes):
     """Towers that know each item's cluster by its residual, and content that says it to those who compare."""
-    torch.manual_seed(seed)
-    model = Trained(Towers(WITH_RESIDUALS), OLD.astype(np.int64), ITEMS)
+    torch.manual_seed(3)
+    towers = Towers(WITH_RESIDUALS.model_copy(update=changes))
+    model = Trained(towers, OLD.astype(np.int64), ITEMS)
     clusters = np.random.default_rng(1).normal(size=(6, WITH_RESIDUALS.dimension))
     model.set_residuals(3 * clusters[OLD % 6].astype(np.float32))
     content = torch.from_numpy(content_of())
     model.towers.fit_input(content)
+    for gaps in [] if towers.user.gaps is None else towers.user.gaps.parameters():
+        torch.nn.init.normal_(gaps)  # zeros say nothing
     torch.nn.init.zeros_(model.towers.user.gate.weight)
-    torch.nn.init.constant_(model.towers.user.gate.bias, -20.0)  # a user is the sum of the history's vectors
+    gate = 0.0 if towers.config.time_gaps else -20.0  # a user is the sum of the history's vectors
+    torch.nn.init.constant_(model.towers.user.gate.bias, gate)
     return model.eval(), content
 
 
@@ -50,9 +58,14 @@ def slow_audiences(model, content, log):
             items = torch.from_numpy(log.items[log.offsets[user] : log.offsets[user + 1]].astype(np.int64))
             for at in range(1, len(items)):
                 before = items[:at]
+                times = torch.from_numpy(log.times_us[log.offsets[user] :][:at] / 1e6).float()
+                gaps = torch.cat((torch.tensor([-1.0]), times.diff()))[None]
                 users.append(
                     model.towers.user(
-                        content[before].float()[None], torch.tensor([at]), residuals[before][None]
+                        content[before].float()[None],
+                        torch.tensor([at]),
+                        residuals[before][None],
+                        gaps if model.towers.config.time_gaps else None,
                     )[0]
                 )
                 targets.append(int(items[at]))
@@ -63,18 +76,20 @@ def slow_audiences(model, content, log):
     }
 
 
-def test_audiences_are_the_mean_users_that_took_an_item():
-    model, content = model_and_content()
+@pytest.mark.parametrize("time_gaps", [False, True])
+def test_audiences_are_the_mean_users_that_took_an_item(time_gaps):
+    model, content = model_and_content(time_gaps=time_gaps)
     _, learned = log_and_what_was_learned()
     lend(model, content, learned, 2.0)
     similar, expected = model.towers.item.similar, slow_audiences(model, content, learned)
     assert float(similar.strength) == 2.0
     taken = sorted(expected)
     with torch.no_grad():
-        length = model.towers.item.aligned(content[taken].float()).square().sum(1).mean().sqrt()
+        projected = model.towers.item.aligned(content[taken].float()).numpy()
+        spread = float(np.sqrt(projected.var(axis=0).sum()))
         contents = F.normalize(model.towers.item.input(content[taken].float()), dim=1)
     torch.testing.assert_close(similar.contents, contents)
-    audiences = length * torch.stack([expected[item] for item in taken])
+    audiences = spread * torch.stack([expected[item] for item in taken])
     torch.testing.assert_close(similar.audiences, audiences, atol=1e-5, rtol=1e-4)
 
 
@@ -96,18 +111,22 @@ def _targets(log):
     return [item for place, item in enumerate(log.items) if place not in firsts]
 
 
-def test_the_strength_is_the_one_that_ranks_new_items_best():
+@pytest.mark.parametrize("time_gaps", [False, True])
+def test_the_strength_is_the_least_that_ranks_new_items_next_to_best(time_gaps):
     log, learned = log_and_what_was_learned()
-    model, content = model_and_content()
+    model, content = model_and_content(time_gaps=time_gaps)
     found = find_strength(model, content, learned, log, NEW)
-    cases = _cases_of_new(log)
+    assert (model.towers.item.similar.items, float(model.towers.item.similar.strength)) == (0, 0.0)
+    cases = _cases_of_new(log, learned)
+    assert len(cases) > 40
     values = []
     for strength in STRENGTHS:
         lend(model, content, learned, strength)
         vectors = item_vectors(model.towers, content, model.by_item())
         users = user_vectors(
-            model.towers, content, cases.history_offsets, cases.history_items, 10, residuals=model.by_item()
-        )
+            model.towers, content, cases.history_offsets, cases.history_items, 10,
+            residuals=model.by_item(), times_us=cases.history_times_us,
+        )  # fmt: skip
         scores = (users @ vectors.T).numpy()
         answers = evaluate(
             {"": lambda part, scores=scores: scores[[int(user) for user in part.user_ids]]},
@@ -115,37 +134,55 @@ def test_the_strength_is_the_one_that_ranks_new_items_best():
             candidates=np.isin(np.arange(ITEMS), NEW),
         )
         values.append(float(answers[""].per_case("ndcg_at_10").mean()))
-    assert max(values) > 1.05 * values[0]
-    assert values[STRENGTHS.index(found)] == pytest.approx(max(values), abs=1e-6)
+    assert by_strength(model, content, learned, log, NEW) == pytest.approx(values, abs=1e-6)
+    assert time_gaps or max(values) > 1.02 * values[0]
+    enough = [
+        strength for strength, value in zip(STRENGTHS, values, strict=True) if value >= 0.99 * max(values)
+    ]
+    assert found == enough[0]
+    assert time_gaps or found > 0
 
 
-def _cases_of_new(log) -> Cases:
-    """Whenever somebody takes a new item for the first time, with all before it."""
-    histories, targets = [], []
-    for user in range(len(log)):
-        items = log.items[log.offsets[user] : log.offsets[user + 1]]
-        for at in range(1, len(items)):
-            if items[at] in NEW:
+def _cases_of_new(log, learned) -> Cases:
+    """Whenever somebody takes a new item for the first time and nothing known later, with all before it."""
+    known = {user: learned.items[a:b] for user, a, b in zip(
+        learned.user_ids, learned.offsets, learned.offsets[1:], strict=False)}  # fmt: skip
+    histories, times, targets = [], [], []
+    for number, user in enumerate(log.user_ids):
+        items = log.items[log.offsets[number] : log.offsets[number + 1]]
+        whens = log.times_us[log.offsets[number] : log.offsets[number + 1]]
+        end = len(items)
+        while end and items[end - 1] in NEW:
+            end -= 1
+        assert list(known.get(user, [])) == [item for item in items if item not in NEW]
+        for at in range(max(end, 1), len(items)):
+            if items[at] not in items[:at]:
                 histories.append(items[:at])
+                times.append(whens[:at])
                 targets.append(items[at])
     offsets = np.concatenate([[0], np.cumsum([len(history) for history in histories])])
-    entries = np.concatenate(histories)
     return Cases(
-        [str(case) for case in range(len(targets))], offsets, entries,
-        np.zeros(len(entries), dtype=np.int64),
-        np.arange(len(targets) + 1), np.array(targets, dtype=np.int32),
+        [str(case) for case in range(len(targets))], offsets, np.concatenate(histories),
+        np.concatenate(times), np.arange(len(targets) + 1), np.array(targets, dtype=np.int32),
         np.zeros(len(targets), dtype=np.int64),
     )  # fmt: skip
 
 
-def test_where_nothing_is_better_nothing_is_lent(monkeypatch):
+def test_where_hardly_anything_is_better_nothing_is_lent(monkeypatch):
     log, learned = log_and_what_was_learned()
     model, content = model_and_content()
-    monkeypatch.setattr(audience, "_ndcg", lambda *_: 0.5)
-    strength = find_strength(model, content, learned, log, NEW)
-    lend(model, content, learned, strength)
-    assert strength == 0.0
-    assert len(model.towers.item.similar) == 0
+    monkeypatch.setattr(audience, "by_strength", lambda *_: [0.996, 1.0, 0.9, 0.8, 0.7, 0.6])
+    assert find_strength(model, content, learned, log, NEW) == 0.0
+    monkeypatch.setattr(audience, "by_strength", lambda *_: [0.9, 0.98, 0.996, 0.99, 1.0, 0.6])
+    assert find_strength(model, content, learned, log, NEW) == STRENGTHS[2]
+    monkeypatch.setattr(audience, "by_strength", lambda *_: [])
+    assert find_strength(model, content, learned, log, NEW) == 0.0
+
+
+def test_without_takings_after_what_was_learned_there_is_nothing_to_rank():
+    _, learned = log_and_what_was_learned()
+    model, content = model_and_content()
+    assert by_strength(model, content, learned, learned, NEW) == []
 
 
 def test_only_items_without_a_residual_borrow_and_users_do_not():
@@ -175,17 +212,53 @@ def test_only_items_without_a_residual_borrow_and_users_do_not():
 
 
 def test_training_finds_it_and_a_child_borrows_as_its_parent(monkeypatch):
-    monkeypatch.setattr(audience, "STRENGTHS", (0.5,))
-    recipe = RECIPE.model_copy(update={"new_item_share": 0.2})
-    first = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=0)
+    seen = {}
+
+    def find(model, content, sequences, log, new):
+        seen["learned"], seen["log"], seen["new"] = sequences, log, new
+        return 0.5
+
+    def move(model, *_):
+        seen["lent"] = (model.towers.item.similar.items, float(model.towers.item.similar.strength))
+        return 0.0
+
+    monkeypatch.setattr(sys.modules[fit.__module__], "find_strength", find)
+    monkeypatch.setattr(sys.modules[fit.__module__], "find_move", move)
+    recipe, parts = RECIPE.model_copy(update={"new_item_share": 0.2}), make_split(True)
+    first = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=0)
+    assert len(seen["new"]) == round(0.2 * len(np.unique(parts.train.items)))
+    assert not np.isin(seen["learned"].items, seen["new"]).any()
+    assert seen["log"] is parts.train_and_validation
+    assert seen["lent"] == (len(set(_targets(seen["learned"]))), 0.5)
     similar = first.towers.item.similar
     assert first.tuning.new_items.borrowing == 0.5 == float(similar.strength)
-    assert len(similar) == len(set(_targets(make_split(True).train_and_validation)))
-    again = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=1,
+    assert similar.items == len(set(_targets(parts.train_and_validation)))
+    again = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=1,
                 tuning=Tuning(2, new_items=NewItems(borrowing=1.5)))  # fmt: skip
     assert float(again.towers.item.similar.strength) == 1.5
-    child = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=1,
+    child = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=1,
                 parent=Parent(first.towers, "s0", first.residuals))  # fmt: skip
     assert float(child.towers.item.similar.strength) == 0.5
-    assert not torch.equal(child.towers.item.similar.audiences, similar.audiences)  # its own log's and users'
-    assert len(child.towers.item.similar) == len(similar)
+    assert not torch.equal(child.towers.item.similar.audiences, similar.audiences)  # of its own log and users
+    assert child.towers.item.similar.items == similar.items
+
+
+def test_the_strength_means_the_same_after_a_move():
+    model, content = model_and_content()
+    _, learned = log_and_what_was_learned()
+    lend(model, content, learned, 1.0)
+    before = model.towers.item.similar.audiences
+    move_new_items(model, content, make_split(True).validation, 0.7)
+    lend(model, content, learned, 1.0)
+    torch.testing.assert_close(model.towers.item.similar.audiences, before, atol=1e-4, rtol=1e-3)
+
+
+def test_a_trained_item_without_a_residual_is_known():
+    model, content = model_and_content()
+    _, learned = log_and_what_was_learned()
+    model.residuals.data[3] = 0
+    before = item_vectors(model.towers, content, model.by_item())[model.items[3]]
+    lend(model, content, learned, 1.0)
+    mark_known(model)
+    after = item_vectors(model.towers, content, model.by_item())[model.items[3]]
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)

@@ -63,3 +63,12 @@ def test_example_ages_come_and_go_with_the_times_of_a_log(tmp_path, gained):
     if gained:
         content, lengths = torch.randn(2, 3, CONTENT), torch.tensor([3, 2])
         assert torch.equal(towers.eval().user(content, lengths), same.eval().user(content, lengths))
+
+
+@pytest.mark.parametrize("at_most", [0, 7, 5000])
+def test_how_many_items_lend_may_change(run, at_most):
+    about = read_run(run)
+    now = about.towers.model_copy(update={"similar_items": at_most})
+    parent = open_parent(run, about.encoder, about.history, now)
+    assert parent.towers.config == now
+    assert parent.borrowing == (2.0 if at_most else 0.0)
