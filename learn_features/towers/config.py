@@ -98,7 +98,7 @@ _PAPER_LIKE: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "small": {"residuals": True, "example_age": True, "similar_items": 4096},
+    "small": {"content_dropout": 0.2, "residuals": True, "example_age": True, "similar_items": 4096},
     "paper": {**_PAPER_LIKE, "width": 768, "layers": 12, "heads": 12, "feedforward": 3072},
     "paper-small": {
         **_PAPER_LIKE,

@@ -11,6 +11,9 @@ from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import LENDING, describe, load_residuals, load_towers, tower_config
 
+FREE = ("example_age", "similar_items", "dropout", "content_dropout")
+"""What a child's towers may have otherwise than its parent's."""
+
 
 @dataclass(frozen=True)
 class Parent:
@@ -32,13 +35,12 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
     """The parent at `uri`, a bundle (path or fsspec URI) or a run's folder.
 
     Example ages may come or go with the log's times: they begin at nothing, or are left out. How many known
-    items lend to new ones may change as well. Raises
-    `SpaceMismatch` unless content encoder, history rule and the rest of the architecture are the same,
-    `BundleError` if it cannot be read.
+    items lend and what drops out may change as well (`FREE`). Raises `SpaceMismatch` unless content encoder,
+    history rule and the rest of the architecture are the same, `BundleError` if it cannot be read.
     """
     about = describe(uri)
     # through the model: what an older parent does not name has its default
-    free = {"example_age": config.example_age, "similar_items": config.similar_items}
+    free = {name: getattr(config, name) for name in FREE}
     architecture = tower_config(uri, about).model_copy(update=free)
     parents = {**about, "towers": architecture.model_dump(mode="json")}
     for part, ours in (

@@ -66,9 +66,9 @@ def test_example_ages_come_and_go_with_the_times_of_a_log(tmp_path, gained):
 
 
 @pytest.mark.parametrize("at_most", [0, 7, 5000])
-def test_how_many_items_lend_may_change(run, at_most):
+def test_how_many_items_lend_and_what_drops_out_may_change(run, at_most):
     about = read_run(run)
-    now = about.towers.model_copy(update={"similar_items": at_most})
+    now = about.towers.model_copy(update={"similar_items": at_most, "content_dropout": 0.4, "dropout": 0.3})
     parent = open_parent(run, about.encoder, about.history, now)
     assert parent.towers.config == now
     assert parent.borrowing == (2.0 if at_most else 0.0)
