@@ -6,6 +6,8 @@ recipe            what a preset trains with; no torch
 objectives        a batch source and its loss, as the loop sees them
 next_item         softmax over the next item
 dense_all_action  the paper's
+new_items         how far new items move among known ones
+audience          how much new items borrow from similar ones
 windows           batches for next-item softmax
 cuts              batches of history and target for the dense all action loss
 sampling          recency weights and the draws of two-stage sampling
