@@ -7,6 +7,8 @@ next to best is kept, which may be none. (What a user took before is no test: th
 where the user goes.) Trained items borrow nothing, and training itself knows nothing of this.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,14 +53,14 @@ def by_strength(
 ) -> list[float]:
     """NDCG at `PLACES` of each of `STRENGTHS`; empty where nothing can be ranked."""
     contexts, targets = _takings(sequences, log, new)
-    similar = model.towers.item.similar
-    if similar is None or not len(targets):
+    tower = model.towers.item
+    if tower.similar is None or not len(targets):
         return []
     lend(model, content, sequences, 1.0)
     users, seen = _asking(model, content, log, contexts, new)
     own = torch.from_numpy(np.searchsorted(new, targets))
-    projected, borrowed = aligned_and_borrowed(model, content, new)
-    return [_ndcg(users, projected + strength * borrowed, own, seen) for strength in STRENGTHS]
+    projected, borrowed = (over_items(model, content, new, what) for what in (tower.aligned, tower.borrowed))
+    return [_value(users, projected + strength * borrowed, own, seen) for strength in STRENGTHS]
 
 
 @torch.no_grad()
@@ -80,19 +82,22 @@ def lend(model: Trained, content: Tensor, sequences: Sequences, strength: float)
 
 
 @torch.no_grad()
-def aligned_and_borrowed(model: Trained, content: Tensor, items: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """What the item tower makes of the contents of `items` before normalising, and what they would borrow;
-    (n, D) each."""
+def over_items(
+    model: Trained, content: Tensor, items: NDArray[np.int64], what: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """`what` the item tower makes of the contents of `items`, (n, D), as it does at inference."""
     tower = model.towers.item
     was_training = tower.training
     tower.eval()
-    aligned, borrowed = [], []
-    for part in torch.from_numpy(items).split(ITEM_BATCH):
-        rows = content[part].to(model.device).float()
-        aligned.append(tower.aligned(rows))
-        borrowed.append(tower.borrowed(rows))
+    batches = torch.from_numpy(items).split(ITEM_BATCH)
+    made = [what(content[batch].to(model.device).float()) for batch in batches]
     tower.train(was_training)
-    return torch.cat(aligned), torch.cat(borrowed)
+    return torch.cat(made)
+
+
+def ndcg(above: Tensor) -> Tensor:
+    """NDCG at `PLACES` of single targets by their ranks, counted from 1."""
+    return torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0)
 
 
 def _audiences(
@@ -173,9 +178,9 @@ def _asking(
     return users, (torch.from_numpy(rows[held]), torch.from_numpy(columns))
 
 
-def _ndcg(users: Tensor, vectors: Tensor, targets: Tensor, seen: tuple[Tensor, Tensor]) -> float:
+def _value(users: Tensor, vectors: Tensor, targets: Tensor, seen: tuple[Tensor, Tensor]) -> float:
     """Mean NDCG at `PLACES` of one target each (column of `vectors`); what is seen is not ranked."""
     scores = users.cpu() @ F.normalize(vectors, dim=-1).cpu().T
     scores[seen] = -torch.inf
     above = (scores >= scores.gather(1, targets[:, None])).sum(1)  # the target itself, and ties against it
-    return float(torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0).mean())
+    return float(ndcg(above).mean())

@@ -24,7 +24,7 @@ from learn_features.data.cases import Cases
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.towers.scoring import item_vectors, user_vectors
-from learn_features.training.audience import PLACES, aligned_and_borrowed
+from learn_features.training.audience import ndcg, over_items
 from learn_features.training.trained import Trained
 
 MOVES = np.linspace(0, 1, 41)
@@ -83,7 +83,8 @@ def find_move(
     is_moving = column[targets] >= 0
 
     direction, length = _direction(model, content, cases).cpu(), _length(model, content).cpu()
-    aligned, borrowed = aligned_and_borrowed(model, content, moving)
+    tower = model.towers.item
+    aligned, borrowed = (over_items(model, content, moving, what) for what in (tower.aligned, tower.borrowed))
     projected = (aligned + borrowed).cpu()
     values = []
     for move in MOVES:
@@ -91,7 +92,7 @@ def find_move(
         of_moved = (users @ moved.T).masked_fill(seen, -torch.inf)
         wanted = torch.where(is_moving, of_moved[rows, column[targets].clamp_min(0)], own)
         above = (scores >= wanted[:, None]).sum(1) + (of_moved >= wanted[:, None]).sum(1)
-        values.append(float(torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0).sum()))
+        values.append(float(ndcg(above).sum()))
     allowed = np.flatnonzero(np.asarray(values) >= (1 - TOLERANCE) * max(values))
     return float(MOVES[allowed[-1]])
 
@@ -137,4 +138,4 @@ def _direction(model: Trained, content: Tensor, cases: Cases) -> Tensor:
 
 
 def _length(model: Trained, content: Tensor) -> Tensor:
-    return aligned_and_borrowed(model, content, model.items)[0].norm(dim=-1).mean()
+    return over_items(model, content, model.items, model.towers.item.aligned).norm(dim=-1).mean()
