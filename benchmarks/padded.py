@@ -23,20 +23,22 @@ class PaddedNextItem(NextItem):
     """Scores of all items at all `max_length` positions of every row."""
 
     def loss(self, model: Trained, batch: WindowBatch, rng: np.random.Generator) -> Tensor:
-        content, towers, trained = self._content, model.towers, self._trained
-        items = content.to_device(_widened(batch.items, self._max_length))
-        rows, positions, targets = map(content.to_device, (batch.rows, batch.positions, batch.targets))
-        residuals = model.residual(trained)
-        catalogue = towers.item(content[trained], residuals)
-        place = self._row[items].clamp_min(0)
+        content, towers, chosen = self._content, model.towers, self._all
+        items = _widened(batch.items, self._max_length)
+        rows, positions, targets = map(
+            content.to_device, (batch.rows, batch.positions, chosen.rows[batch.targets])
+        )
+        residuals = model.residual(content.to_device(chosen.items))
+        catalogue = towers.item(content.rows(chosen.items), residuals)
+        place = content.to_device(chosen.rows[items].clip(0))
         users = towers.user.positions(
-            content[items],
+            content.rows(items),
             residuals=None if residuals is None else residuals[place],
             ages=content.to_device(_widened(batch.ages, self._max_length)),
             item_vectors=catalogue[place],
         )
-        target = torch.full_like(items, _NO_TARGET)
-        target[rows, positions] = self._row[targets]
+        target = torch.full_like(place, _NO_TARGET)
+        target[rows, positions] = targets
         wanted = target != _NO_TARGET
         column = target.clamp_min(0).unsqueeze(-1)
         with torch.autocast(users.device.type, enabled=False):
@@ -46,7 +48,9 @@ class PaddedNextItem(NextItem):
             loss = -log_probability.gather(-1, column).squeeze(-1)
             if self._teacher is not None:
                 votes = torch.zeros_like(logits)
-                votes[rows, positions] = content.to_device(self._teacher.votes(batch))
+                votes[rows, positions] = content.to_device(
+                    self._teacher.votes(batch, chosen.drawn, len(chosen.items))
+                )
                 share = self._recipe.teacher_share
                 taught = -(log_probability * votes).sum(-1)
                 loss = (1 - share * votes.sum(-1)) * loss + share * taught
@@ -56,7 +60,7 @@ class PaddedNextItem(NextItem):
         """(B, L, M) bool: items up to each position, but for its target."""
         lengths = self._content.to_device(batch.lengths)
         real = torch.arange(place.shape[1], device=place.device) < lengths[:, None]
-        entered = torch.zeros(*place.shape, len(self._trained), dtype=torch.uint8, device=place.device)
+        entered = torch.zeros(*place.shape, len(self._all.items), dtype=torch.uint8, device=place.device)
         entered.scatter_(2, place.unsqueeze(-1), real.unsqueeze(-1).to(torch.uint8))
         so_far = entered.cumsum(1, dtype=torch.uint8) > 0
         return so_far.scatter_(2, column, False)

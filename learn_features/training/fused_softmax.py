@@ -28,6 +28,7 @@ class MeanCrossEntropy(Function):
         seen: Tensor | None,
         votes: Tensor | None,
         votes_share: float,
+        log_weights: Tensor | None,
     ) -> Tensor:
         rows, count = len(users), len(items)
         step = max(1, CHUNK_SCORES.get(users.device.type, CHUNK_SCORES["cpu"]) // count)
@@ -47,6 +48,8 @@ class MeanCrossEntropy(Function):
                 left = 1 - votes_share * taught.sum(dim=1, keepdim=True)
                 voted = (taught * scores[:, :count]).sum(dim=1, keepdim=True)
                 wanted = left * kept + votes_share * voted
+            if log_weights is not None:
+                scores[:, :count].add_(log_weights).scatter_(1, positive, kept)
             if seen is not None:
                 scores.scatter_(1, seen[chunk], -torch.inf).scatter_(1, positive, kept)
             shares = scores[:, :count]
@@ -69,4 +72,4 @@ class MeanCrossEntropy(Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
         of_users, of_items = ctx.saved_tensors
         scale = gradient / ctx.rows
-        return scale * of_users, scale * of_items, None, None, None, None
+        return scale * of_users, scale * of_items, None, None, None, None, None

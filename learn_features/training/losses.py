@@ -19,50 +19,22 @@ def full_softmax(
     seen: Tensor | None = None,
     votes: Tensor | None = None,
     votes_share: float = 0.0,
+    log_weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy over the whole catalogue, but for what was seen.
+    """Cross-entropy over the whole catalogue, or what stands for it, but for what was seen.
 
-    `users` (P, D), `items` (M, D) one row a catalogue item, `positives` (P,) int64 rows of `items`.
+    `users` (P, D), `items` (M, D) one row an item, `positives` (P,) int64 rows of `items`.
     `seen` (P, L) int64, rows of `items` or M for none: no negatives of this position, as a ranking leaves
     them out, too; the positive itself stays. `votes` (P, M), rows that sum to 1, or to 0 where nobody
-    votes: a teacher's distribution, which gets `votes_share` of the positive's weight.
+    votes: a teacher's distribution, which gets `votes_share` of the positive's weight. `log_weights` (M,):
+    log of how many items of the catalogue each row stands for as a negative, −inf for none; a positive
+    always stands for itself alone. None: the rows are the catalogue.
     """
     with full_precision(users):
         loss: Tensor = MeanCrossEntropy.apply(
-            scale * users.float(), items.float(), positives, seen, votes, votes_share
+            scale * users.float(), items.float(), positives, seen, votes, votes_share, log_weights
         )
         return loss
-
-
-def sampled_softmax(
-    users: Tensor,
-    positives: Tensor,
-    positive_ids: Tensor,
-    negatives: Tensor,
-    negative_ids: Tensor,
-    catalogue: int,
-    scale: Tensor,
-    *,
-    seen: Tensor | None = None,
-) -> Tensor:
-    """Cross-entropy over the positive and a uniform sample that stands for the rest of the catalogue.
-
-    `users` and `positives` (P, D), `negatives` (S, D) drawn uniformly from `catalogue` items; a negative
-    that is the row's positive, or among `seen` (P, L), columns of `negatives` or S for none, does not
-    count, the others weigh (catalogue − 1) / their number.
-    """
-    same = positive_ids[:, None] == negative_ids[None, :]
-    if seen is not None:
-        hidden = torch.zeros(len(users), len(negatives) + 1, dtype=torch.bool, device=users.device)
-        same = same | hidden.scatter_(1, seen, True)[:, :-1]
-    others = (~same).sum(dim=1, keepdim=True).clamp_min(1)
-    with full_precision(users):
-        users = scale * users.float()
-        logits = users @ negatives.float().T + torch.log((catalogue - 1) / others)
-        logits = logits.masked_fill(same, -torch.inf)
-        right = (users * positives.float()).sum(-1, keepdim=True)
-        log_sum = torch.logsumexp(torch.cat((right, logits), dim=1), dim=1)
-        return (log_sum - right.squeeze(1)).mean()
 
 
 def dense_all_action(

@@ -9,17 +9,18 @@ from torch import Tensor
 
 from learn_features.data.sequences import Sequences
 from learn_features.errors import ConfigError
-from learn_features.training import losses, windows
+from learn_features.training import candidates, losses, windows
+from learn_features.training.candidates import Candidates
 from learn_features.training.content_table import ContentTable
 from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.recipe import Recipe
-from learn_features.training.teacher import ItemToItemTeacher
+from learn_features.training.teacher import TAUGHT_ITEMS, ItemToItemTeacher
 from learn_features.training.trained import Trained
 from learn_features.training.windows import WindowBatch
 
 
 class NextItem:
-    """Softmax over the trained catalogue (or a sample) at all positions.
+    """Softmax over the trained catalogue (or a sample of it) at all positions.
 
     Items that no sequence holds are no negatives: new items are not pushed away from everybody. Items of
     the context are none either: a ranking leaves them out, and a user vector made of their vectors could
@@ -49,22 +50,16 @@ class NextItem:
         self._backward_share = 0.0
         if item_to_item and recipe.backwards:
             self._backward_share = item_to_item.cf.backward / (1 + item_to_item.cf.backward)
-        trained = np.unique(sequences.items).astype(np.int64)
-        self._trained = torch.from_numpy(trained).to(content.device)
-        self._row = torch.full((len(content),), -1, dtype=torch.int64, device=content.device)
-        self._row[self._trained] = torch.arange(len(self._trained), device=content.device)
+        self._trained = np.unique(sequences.items).astype(np.int64)
+        self._all = candidates.everything(self._trained, len(content))
         self._teacher: ItemToItemTeacher | None = None
-        if item_to_item and recipe.teacher_share and not self._sampled:
+        if item_to_item and recipe.teacher_share and len(self._trained) <= TAUGHT_ITEMS:
             folds = np.random.default_rng(0)
-            self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, trained, rng=folds)
+            self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, rng=folds)
         whole = windows.steps_per_epoch(windows.pairs(sequences), recipe.pairs_per_step)
         self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
         self._sequences = sequences.both_ways() if self._backward_share else sequences
         self._pairs = windows.pairs(self._sequences)
-
-    @property
-    def _sampled(self) -> bool:
-        return len(self._trained) > self._recipe.max_candidates
 
     def batches(self, rng: np.random.Generator) -> Iterator[WindowBatch]:
         wanted = None
@@ -111,58 +106,40 @@ class NextItem:
 
     def loss(self, model: Trained, batch: WindowBatch, rng: np.random.Generator) -> Tensor:
         content, towers = self._content, model.towers
-        items, rows, positions, targets = (
-            content.to_device(part) for part in (batch.items, batch.rows, batch.positions, batch.targets)
-        )
-        gaps = content.to_device(batch.gaps) if towers.config.time_gaps else None
-        ages = content.to_device(batch.ages) if towers.config.example_age else None
-        if self._sampled:
-            vectors = towers.user.positions(
-                content[items], residuals=model.residual(items), gaps=gaps, ages=ages
-            )
-            users = vectors[rows, positions]
-            chosen = rng.choice(len(self._trained), size=self._recipe.max_candidates, replace=False)
-            negatives = self._trained[content.to_device(chosen)]
-            distinct, which = torch.unique(targets, return_inverse=True)
-            return losses.sampled_softmax(
-                users,
-                towers.item(content[distinct], model.residual(distinct))[which],
-                targets,
-                towers.item(content[negatives], model.residual(negatives)),
-                negatives,
-                len(self._trained),
-                towers.scale,
-                seen=self._seen(items, rows, positions, self._columns(negatives), len(negatives)),
-            )
-        residuals = model.residual(self._trained)
-        catalogue = towers.item(content[self._trained], residuals)
-        place = self._row[items].clamp_min(0)
+        chosen = self._chosen(batch, rng)
+        items = content.to_device(chosen.items)
+        rows, positions = content.to_device(batch.rows), content.to_device(batch.positions)
+        place = content.to_device(chosen.rows[batch.items].clip(0))  # of padding: any
+        residuals = model.residual(items)
+        vectors = towers.item(content.rows(chosen.items), residuals)
         users = towers.user.positions(
-            content[items],
+            content.rows(batch.items),
             residuals=None if residuals is None else residuals[place],
-            gaps=gaps,
-            ages=ages,
-            item_vectors=catalogue[place],
+            gaps=content.to_device(batch.gaps) if towers.config.time_gaps else None,
+            ages=content.to_device(batch.ages) if towers.config.example_age else None,
+            item_vectors=vectors[place],
         )[rows, positions]
-        votes = content.to_device(self._teacher.votes(batch)) if self._teacher else None
+        votes = self._teacher.votes(batch, chosen.drawn, len(items)) if self._teacher else None
         return losses.full_softmax(
             users,
-            catalogue,
-            self._row[targets],
+            vectors,
+            content.to_device(chosen.rows[batch.targets]),
             towers.scale,
-            seen=self._seen(items, rows, positions, self._row, len(catalogue)),
-            votes=votes,
+            seen=_context(place, rows, positions, len(items)),
+            votes=None if votes is None else content.to_device(votes),
             votes_share=self._recipe.teacher_share,
+            log_weights=None if chosen.log_weights is None else content.to_device(chosen.log_weights),
         )
 
-    def _columns(self, candidates: Tensor) -> Tensor:
-        """Where each item of the catalogue stands among `candidates`; -1: it does not."""
-        columns = torch.full_like(self._row, -1)
-        columns[candidates] = torch.arange(len(candidates), device=columns.device)
-        return columns
+    def _chosen(self, batch: WindowBatch, rng: np.random.Generator) -> Candidates:
+        size = self._recipe.max_candidates
+        if len(self._trained) <= size:
+            return self._all
+        needed = np.concatenate((batch.targets, batch.items.ravel()))
+        return candidates.sample(self._trained, len(self._content), size, needed, rng)
 
-    def _seen(self, items: Tensor, rows: Tensor, positions: Tensor, columns: Tensor, none: int) -> Tensor:
-        """Columns (P, L) of each pair's context; `none` where there is nothing, or no such column."""
-        place = torch.arange(items.shape[1], device=items.device)
-        context = torch.where(place <= positions[:, None], columns[items][rows], -1)
-        return torch.where(context < 0, none, context)
+
+def _context(place: Tensor, rows: Tensor, positions: Tensor, none: int) -> Tensor:
+    """Candidates (P, L) of each pair's context, `none` beyond its end; of `place` (B, L)."""
+    entries = torch.arange(place.shape[1], device=place.device)
+    return torch.where(entries <= positions[:, None], place[rows], none)

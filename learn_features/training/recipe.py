@@ -60,9 +60,10 @@ class Recipe(BaseModel):
     """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log."""
     teacher_share: float = Field(default=0.4, ge=0, lt=1)
     """softmax: share of each target that goes to the votes of a cross-fitted item-to-item model, item-CF or
-    EASE, whichever ranks better on validation; 0: no teacher. A catalogue that is sampled has none."""
+    EASE, whichever ranks better on validation; 0: no teacher. Very large catalogues have none
+    (`teacher.TAUGHT_ITEMS`)."""
     max_candidates: int = Field(default=20_000, ge=2)
-    """softmax: catalogues with more trained items than this are sampled, anew each step."""
+    """softmax: of catalogues with more trained items than this so many are drawn, anew each step."""
 
     users_per_step: int = Field(default=240, ge=2)
     """dense_all_action: users a step, each the others' negatives."""

@@ -18,14 +18,14 @@ FOLDS = 10
 NEIGHBOURS = 100
 """An item keeps so many votes, the heaviest: item-CF ranks as well with them, in a third of the time."""
 
+TAUGHT_ITEMS = 100_000
+"""Above so many trained items there is no teacher: ten folds of an item's votes take 8 kB."""
+
 
 class ItemToItemTeacher:
     """Votes of item-CF or EASE, by their parameters, fitted on `sequences` in folds of users.
 
     Of EASE's weights only those above 0 are votes: what is unlikely after a history is no share of anything.
-
-    Args:
-        columns: the items (M,) that are voted on, catalogue positions, rising.
     """
 
     def __init__(
@@ -33,23 +33,23 @@ class ItemToItemTeacher:
         sequences: Sequences,
         n_items: int,
         parameters: ItemCFParameters | EaseParameters,
-        columns: NDArray[np.int64],
         *,
         rng: np.random.Generator,
     ) -> None:
-        self._age, self._n_items, self._columns = parameters.age, n_items, columns
+        self._age, self._n_items = parameters.age, n_items
         self.fold = rng.permutation(len(sequences)) % FOLDS
         """(users,): of each user of `sequences`."""
         owner = sequences.users
         self._votes_for = [
-            _votes_for(sequences.where(self.fold[owner] != fold), n_items, parameters)[:, columns]
+            _votes_for(sequences.where(self.fold[owner] != fold), n_items, parameters)
             for fold in range(FOLDS)
         ]
 
-    def votes(self, batch: WindowBatch) -> NDArray[np.float32]:
-        """For each pair of `batch` the shares (P, M) that its context's votes give each of the columns.
+    def votes(self, batch: WindowBatch, columns: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+        """For each pair of `batch` the shares (P, `count`) that its context's votes give each column.
 
-        Items of the context get none. A row sums to 1, or to 0 where no item of the context has a vote.
+        `columns` (items,): the column of each item, -1 for those that are not voted on; no two items share
+        one. Items of the context get none. A row sums to 1, or to 0 where nothing has a vote.
         """
         counts = batch.positions + 1
         pair = np.repeat(np.arange(len(counts)), counts)
@@ -60,13 +60,15 @@ class ItemToItemTeacher:
             (ages**-self._age, (pair, items)), shape=(len(counts), self._n_items), dtype=np.float32
         )
         folds = self.fold[batch.users[batch.rows] % len(self.fold)]
-        votes = np.empty((len(counts), len(self._columns)), dtype=np.float32)
+        votes = np.zeros((len(counts), count), dtype=np.float32)
         for fold, votes_for in enumerate(self._votes_for):
             own = np.flatnonzero(folds == fold)
-            votes[own] = (histories[own] @ votes_for).toarray()
-        column = np.searchsorted(self._columns, items)
-        known = self._columns[np.minimum(column, len(self._columns) - 1)] == items
-        votes[pair[known], column[known]] = 0
+            found = (histories[own] @ votes_for).tocoo()
+            column = columns[found.col]
+            voted = column >= 0
+            votes[own[found.row[voted]], column[voted]] = found.data[voted]
+        column = columns[items]
+        votes[pair[column >= 0], column[column >= 0]] = 0
         votes /= np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return votes
 

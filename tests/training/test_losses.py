@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from learn_features.training import fused_softmax
-from learn_features.training.losses import dense_all_action, full_softmax, sampled_softmax
+from learn_features.training.losses import dense_all_action, full_softmax
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -158,34 +158,17 @@ def test_full_softmax_by_loops():
     )
 
 
-def test_sampled_softmax_over_everything_is_the_full_one():
-    users, items = unit(3, 4), unit(6, 4, seed=1)
-    positives, scale = torch.tensor([0, 5, 2]), torch.tensor(3.0)
-    sampled = sampled_softmax(users, items[positives], positives, items, torch.arange(6), 6, scale)
-    torch.testing.assert_close(sampled, full_softmax(users, items, positives, scale))
+def slow_full_softmax(users, items, positives, scale, seen, votes, share, weights=None):
+    """Row by row: what was seen is left out unless it is the positive; votes take their share.
 
-
-def test_sampled_softmax_estimates_the_full_one():
-    users, items = unit(40, 4), unit(500, 4, seed=1)
-    positives, scale = torch.arange(40), torch.tensor(3.0)
-    generator = torch.Generator().manual_seed(0)
-    estimates = []
-    for _ in range(50):
-        chosen = torch.randperm(500, generator=generator)[:100]
-        estimates.append(
-            sampled_softmax(users, items[positives], positives, items[chosen], chosen, 500, scale)
-        )
-    full = float(full_softmax(users, items, positives, scale))
-    assert float(torch.stack(estimates).mean()) == pytest.approx(full, abs=0.03)
-
-
-def slow_full_softmax(users, items, positives, scale, seen, votes, share):
-    """Row by row: what was seen is left out unless it is the positive; votes take their share."""
+    An item is a negative `weights` times, and once where it is the positive.
+    """
     total = 0.0
     for row in range(len(users)):
         left_out = {int(i) for i in seen[row] if int(i) < len(items)} - {int(positives[row])}
         kept = [i for i in range(len(items)) if i not in left_out]
-        log_sum = math.log(sum(math.exp(scale * float(users[row] @ items[i])) for i in kept))
+        times = {i: 1.0 if weights is None or i == int(positives[row]) else weights[i] for i in kept}
+        log_sum = math.log(sum(times[i] * math.exp(scale * float(users[row] @ items[i])) for i in kept))
         logs = {i: scale * float(users[row] @ items[i]) - log_sum for i in kept}
         own = share if float(votes[row].sum()) else 0.0
         total -= (1 - own) * logs[int(positives[row])]
@@ -206,9 +189,24 @@ def test_full_softmax_leaves_out_what_was_seen_and_shares_with_votes():
     )
 
 
+def test_rows_of_the_full_softmax_stand_for_as_many_items_as_they_weigh():
+    users, items = unit(4, 8), unit(7, 8, seed=1)
+    positives = torch.tensor([0, 3, 6, 2])
+    weights = [3.0, 3.0, 0.0, 3.0, 3.0, 3.0, 0.0]  # the last two positives are no negatives of anyone
+    seen, votes = torch.tensor([[1, 2], [7, 7], [6, 5], [0, 7]]), torch.zeros(4, 7)
+    votes[1, 4] = votes[2, 1] = 1.0
+    loss = full_softmax(
+        users, items, positives, torch.tensor(6.0), seen=seen, votes=votes, votes_share=0.4,
+        log_weights=torch.tensor(weights).log(),
+    )  # fmt: skip
+    expected = slow_full_softmax(users, items, positives, 6.0, seen, votes, 0.4, weights)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("chunk", [1, 14, 10_000])
 @pytest.mark.parametrize("taught", [False, True])
-def test_gradients_of_the_full_softmax_are_autograds(monkeypatch, chunk, taught):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_of_the_full_softmax_are_autograds(monkeypatch, chunk, taught, weighted):
     monkeypatch.setitem(fused_softmax.CHUNK_SCORES, "cpu", chunk)
     users, items = unit(5, 8).requires_grad_(), unit(7, 8, seed=1).requires_grad_()
     scale = torch.tensor(6.0, requires_grad=True)
@@ -216,6 +214,8 @@ def test_gradients_of_the_full_softmax_are_autograds(monkeypatch, chunk, taught)
     seen = torch.tensor([[1, 2], [7, 7], [6, 5], [0, 7], [2, 2]])
     votes = F.one_hot(torch.tensor([4, 5, 1, 3, 6]), 7) * torch.tensor([1.0, 1.0, 0.0, 0.5, 1.0])[:, None]
     more = {"votes": votes, "votes_share": 0.4} if taught else {}
+    if weighted:
+        more["log_weights"] = torch.tensor([2.0, 2.0, 0.0, 2.0, 2.0, 2.0, 2.0]).log()
     loss = full_softmax(users, items, positives, scale, seen=seen, **more)
     found = torch.autograd.grad(3 * loss, (users, items, scale))
 
@@ -224,25 +224,10 @@ def test_gradients_of_the_full_softmax_are_autograds(monkeypatch, chunk, taught)
     target = F.one_hot(positives, 7).float()
     if taught:
         target = (1 - 0.4 * votes.sum(dim=1, keepdim=True)) * target + 0.4 * votes
-    rows = table.masked_fill(hidden, -torch.inf).logsumexp(dim=1) - (target * table).sum(dim=1)
+    counted = table.masked_fill(hidden, -torch.inf)
+    if weighted:
+        counted = torch.where(F.one_hot(positives, 7) == 1, counted, counted + more["log_weights"])
+    rows = counted.logsumexp(dim=1) - (target * table).sum(dim=1)
     torch.testing.assert_close(loss, rows.mean())
     for own, plain in zip(found, torch.autograd.grad(3 * rows.mean(), (users, items, scale)), strict=True):
         torch.testing.assert_close(own, plain)
-
-
-def test_sampled_softmax_over_everything_leaves_out_what_was_seen():
-    users, items = unit(4, 8), unit(7, 8, seed=1)
-    positives, columns = torch.tensor([0, 3, 6, 2]), torch.arange(7)
-    seen = torch.tensor([[1, 2], [7, 7], [7, 5], [0, 7]])
-    sampled = sampled_softmax(
-        users, items[positives], positives, items, columns, 7, torch.tensor(6.0), seen=seen
-    )
-    # those left stand for all others, as if no item had been seen
-    expected = 0.0
-    for row in range(4):
-        hidden = {int(i) for i in seen[row]} | {int(positives[row])}
-        kept = [i for i in range(7) if i not in hidden]
-        others = sum(math.exp(6.0 * float(users[row] @ items[i])) for i in kept) * 6 / len(kept)
-        right = math.exp(6.0 * float(users[row] @ items[positives[row]]))
-        expected -= math.log(right / (right + others)) / 4
-    assert float(sampled) == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from learn_features.training.candidates import everything, sample
+from learn_features.training.losses import full_softmax
+
+TRAINED = np.arange(3, 503)
+
+
+def loss_over(chosen, users, table, positives):
+    return full_softmax(
+        users,
+        table[chosen.items],
+        torch.from_numpy(chosen.rows[positives]),
+        torch.tensor(3.0),
+        log_weights=None if chosen.log_weights is None else torch.from_numpy(chosen.log_weights),
+    )
+
+
+@pytest.fixture
+def world():
+    generator = torch.Generator().manual_seed(0)
+    table = F.normalize(torch.randn(510, 4, generator=generator), dim=-1)
+    return F.normalize(torch.randn(40, 4, generator=generator), dim=-1), table, np.arange(10, 50)
+
+
+def test_everything_is_what_was_trained():
+    chosen = everything(TRAINED, 510)
+    assert chosen.items is TRAINED
+    assert chosen.log_weights is None
+    assert chosen.rows[[2, 3, 502, 503]].tolist() == [-1, 0, 499, -1]
+    np.testing.assert_array_equal(chosen.drawn, chosen.rows)
+
+
+def test_a_sample_estimates_the_loss_over_everything(world):
+    users, table, positives = world
+    full = float(loss_over(everything(TRAINED, 510), users, table, positives))
+    rng = np.random.default_rng(0)
+    samples = [sample(TRAINED, 510, 100, positives, rng) for _ in range(50)]
+    estimates = [float(loss_over(chosen, users, table, positives)) for chosen in samples]
+    assert np.mean(estimates) == pytest.approx(full, abs=0.03)
+    assert np.std(estimates) > 1e-3
+
+
+def test_what_is_needed_beside_the_sample_is_nobodys_negative(world):
+    users, table, positives = world
+    few, many = (
+        sample(TRAINED, 510, 100, needed, np.random.default_rng(1))
+        for needed in (positives[:5], np.concatenate((positives, [0, 7, 509])))
+    )
+    assert len(many.items) > len(few.items) > 100
+    torch.testing.assert_close(
+        loss_over(few, users[:5], table, positives[:5]), loss_over(many, users[:5], table, positives[:5])
+    )
+    for chosen in (few, many):
+        drawn = np.flatnonzero(chosen.drawn >= 0)
+        assert len(drawn) == 100
+        assert set(drawn) <= set(TRAINED)
+        np.testing.assert_array_equal(chosen.items[chosen.drawn[drawn]], drawn)
+        np.testing.assert_array_equal(chosen.items[chosen.rows[chosen.items]], chosen.items)
