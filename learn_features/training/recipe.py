@@ -62,7 +62,7 @@ class Recipe(BaseModel):
     """softmax: share of each target that goes to the votes of a cross-fitted item-to-item model, item-CF or
     EASE, whichever ranks better on validation; 0: no teacher. Very large catalogues have none
     (`teacher.TAUGHT_ITEMS`)."""
-    max_candidates: int = Field(default=20_000, ge=2)
+    max_candidates: int = Field(default=10_000, ge=2)
     """softmax: of catalogues with more trained items than this so many are drawn, anew each step."""
 
     users_per_step: int = Field(default=240, ge=2)
