@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from learn_features.console import open_console
+
 if TYPE_CHECKING:
     from learn_features.content.embed import EmbedReport
 
@@ -48,7 +50,6 @@ def embed(
     Vectors are written every half minute or so: whatever stops it, give it again. Exit codes: 0 every item
     has its vector; 3 done, but items listed with `no` have none; 1 stopped, with a message; 130 interrupted.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from learn_features import config as settings
@@ -64,7 +65,7 @@ def embed(
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=open_console(stderr=True), transient=True) as bar:
         task = bar.add_task("encoding items", total=catalogue.rows, speed="")
         speed = Speed()
 
@@ -111,7 +112,6 @@ def compact(
 
     Readers and writers may go on meanwhile. Replaced shards are deleted by a later run, after the grace.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from learn_features import config as settings
@@ -124,7 +124,7 @@ def compact(
         return
     table = Table("shards before", "after", "vectors", "dropped", "old shards deleted")
     table.add_row(*(f"{count:,}" for count in report.as_dict().values()))
-    Console().print(table)
+    open_console().print(table)
 
 
 def register(app: typer.Typer) -> None:
@@ -133,7 +133,6 @@ def register(app: typer.Typer) -> None:
 
 
 def _show(report: "EmbedReport") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("encoder", report.encoder_id)
@@ -145,7 +144,7 @@ def _show(report: "EmbedReport") -> None:
     table.add_row("items with a problem", f"{report.bad:,}")
     table.add_row("items/s, tokens/s", ", ".join(rates))
     table.add_row("seconds", f"{report.seconds:.1f}")
-    console = Console()
+    console = open_console()
     console.print(table)
     if report.bad:
         console.print(

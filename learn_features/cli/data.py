@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from learn_features import config as settings
+from learn_features.console import open_console
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def simulate(
     from learn_features.simulation.world import World
 
     world = World.draw(seed, items, users, days, sessions)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with console.status(f"{users:,} users shop among {items:,} items for {days} days …"):
         simulation = world.run()
         simulation.write(out)
@@ -90,7 +90,7 @@ def _print(figures: dict[str, object], as_json: bool, title: str) -> None:
     if as_json:
         typer.echo(json.dumps(figures, indent=1))
         return
-    console = Console()
+    console = open_console()
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in figures.items():
         if name != "warnings":
@@ -98,4 +98,5 @@ def _print(figures: dict[str, object], as_json: bool, title: str) -> None:
     console.print(table)
     warnings = figures.get("warnings")
     for warning in warnings if isinstance(warnings, list) else []:
-        console.print(f"[yellow]warning[/yellow] {warning}")
+        console.print("warning ", style="yellow", end="")
+        console.print(warning)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from learn_features.console import open_console
+
 
 def register(app: typer.Typer) -> None:
     app.command()(demo)
@@ -33,7 +35,6 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Only summary.json's object on stdout.")] = False,
 ) -> None:
     """Run the main job end to end: data, training, serving, streams, roll-out, ranking, report."""
-    from rich.console import Console
 
     from learn_features.demo.console import Terminal
     from learn_features.demo.options import QUICK_ITEMS, QUICK_USERS, Options
@@ -56,6 +57,6 @@ def demo(
         quick=quick,
         keep_running=keep_running,
     )
-    run_demo(options, Terminal(Console(stderr=True, highlight=False)) if as_json else Terminal())
+    run_demo(options, Terminal(open_console(stderr=True, highlight=False)) if as_json else Terminal())
     if as_json:
         typer.echo((out / "summary.json").read_text().rstrip())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from learn_features.console import open_console
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,7 +49,6 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Rank the whole catalogue for test users, by the towers and by every baseline."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from learn_features import config as settings
@@ -56,7 +57,7 @@ def evaluate(
 
     named = {"quick": QUICK, "all": tuple(BASELINES)}
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=open_console(stderr=True), transient=True) as bar:
         task = bar.add_task("users", total=None)
         result = evaluate_run(
             settings.load(),
@@ -73,7 +74,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
-    console = Console()
+    console = open_console()
     console.print(result["sentence"])
     _print_methods(console, result)
     if slices:

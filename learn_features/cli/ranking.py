@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from learn_features import config as settings
+from learn_features.console import open_console
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +66,6 @@ def rank_items(
 
 
 def _print(answer: Mapping[str, object], places: list[dict[str, object]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"user {answer['user_id']} · {answer['ranker']}", title_justify="left", box=None)
@@ -73,7 +73,7 @@ def _print(answer: Mapping[str, object], places: list[dict[str, object]]) -> Non
         table.add_column(name)
     for number, place in enumerate(places, start=1):
         table.add_row(str(number), str(place["item_id"]), str(place["title"] or ""), f"{place['score']:.4f}")
-    console = Console()
+    console = open_console()
     console.print(table)
     if not answer["personal"]:
-        console.print("not personal: this user has no embedding, or the ranker reads none", markup=False)
+        console.print("not personal: this user has no embedding, or the ranker reads none")

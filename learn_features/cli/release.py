@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from learn_features.console import open_console
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
@@ -16,13 +18,12 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Export both towers to ONNX, check them against torch, publish the bundle."""
-    from rich.console import Console
     from rich.table import Table
 
     from learn_features import config as settings
     from learn_features.release.entry import export_folder
 
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with console.status("exporting and checking both towers"):
         bundle = export_folder(settings.load(), run, evaluation)
     manifest = bundle.manifest
@@ -44,7 +45,7 @@ def export(
         f"{manifest.parity.max_abs_diff:.1e} in {manifest.parity.cases} cases",
         f"{recall:.4f}" if recall is not None else "not evaluated",
     )
-    Console().print(table)
+    open_console().print(table)
     typer.echo(bundle.uri)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from learn_features import config as settings
+from learn_features.console import open_console
 
 
 def register(app: typer.Typer) -> None:
@@ -27,11 +28,10 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of lines.")] = False,
 ) -> None:
     """Check environment, settings, stores and broker; one line each: ok, note or problem, and what to do."""
-    from rich.console import Console
 
     from learn_features.cli import diagnosis
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console(highlight=False, soft_wrap=True)
     colours = {"ok": "green", "note": "yellow", "problem": "bold red"}
     findings = []
     for finding in diagnosis.findings():
@@ -39,8 +39,8 @@ def doctor(
         if not as_json:
             advice = f" → {finding.advice}" if finding.advice else ""
             colour = colours[finding.state]
-            console.print(f"[{colour}]{finding.state:8}[/] {finding.subject:15} ", end="")
-            console.print(f"{finding.detail}{advice}", markup=False)
+            console.print(f"{finding.state:8} ", style=colour, end="")
+            console.print(f"{finding.subject:15} {finding.detail}{advice}")
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
     if any(finding.state == "problem" for finding in findings):

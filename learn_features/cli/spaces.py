@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learn_features import config as settings
+from learn_features.console import open_console
 
 if TYPE_CHECKING:
     from learn_features.config import Config
@@ -230,10 +231,9 @@ def _refresher(config: "Config") -> Iterator[Callable[[str], None] | None]:
 
 @contextlib.contextmanager
 def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=open_console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -261,6 +261,5 @@ def _report(values: dict[str, Any], as_json: bool) -> None:
 
 
 def _print(table: Any) -> None:
-    from rich.console import Console
 
-    Console().print(table)
+    open_console().print(table)

@@ -7,6 +7,7 @@ import typer
 
 from learn_features import config as settings
 from learn_features.cli import play
+from learn_features.console import open_console
 
 if TYPE_CHECKING:
     from learn_features.cli.movement import Place
@@ -195,7 +196,6 @@ def _places(before: "list[Place]", after: "list[Place]") -> dict[str, Any]:
 
 
 def _table(*columns: "tuple[str, list[Place]]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
@@ -209,4 +209,4 @@ def _table(*columns: "tuple[str, list[Place]]") -> None:
             row = places[place] if place < len(places) else None
             cells += [row.title or row.item_id, f"{row.score:.2f}"] if row else ["–", ""]
         table.add_row(*cells)
-    Console(highlight=False).print(table)
+    open_console(highlight=False).print(table)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from learn_features.cli.evaluation import SplitKind
+from learn_features.console import open_console
 
 
 def train(
@@ -39,7 +40,6 @@ def train(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
@@ -54,7 +54,7 @@ def train(
     changes = {name: value for name, value in asked.items() if value is not None}
     training = config.training.model_copy(update=changes)
     config = config.model_copy(update={"training": training})
-    errors = Console(stderr=True, quiet=not speaks())
+    errors = open_console(stderr=True, quiet=not speaks())
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("steps", total=None)
@@ -95,7 +95,7 @@ def train(
         *(f"{report.validation.get(name, float('nan')):.4f}" for name in ("recall_at_10", "ndcg_at_10")),
         f"{report.seconds:.0f}",
     )
-    Console().print(table)
+    open_console().print(table)
     errors.print(f"next: learn-features evaluate {folder} {run}", style="dim", soft_wrap=True)
 
 

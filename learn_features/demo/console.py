@@ -10,6 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from learn_features.console import open_console
+
 _WIDTH = 100
 _NAME_WIDTH = 46
 
@@ -30,7 +32,7 @@ class Step:
 
     def note(self, text: str) -> None:
         """Print a line below the step."""
-        self._console.print(f"    {text}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"    {text}", highlight=False, soft_wrap=True)
 
     def table(self, table: Table) -> None:
         self._console.print(table)
@@ -51,9 +53,9 @@ class Terminal:
 
     def __init__(self, console: Console | None = None) -> None:
         # Without a terminal there is no width to keep to.
-        self.console = console or Console(highlight=False)
+        self.console = console or open_console(highlight=False)
         if not self.console.is_terminal:
-            self.console = Console(file=self.console.file, highlight=False, width=_WIDTH)
+            self.console = open_console(file=self.console.file, highlight=False, width=_WIDTH)
 
     @contextmanager
     def step(self, title: str, expected: float) -> Iterator[Step]:
@@ -63,14 +65,14 @@ class Terminal:
             with Live(step, console=self.console, transient=True, refresh_per_second=4):
                 yield step
         else:
-            self.console.print(f"  … {title}, about {expected:.0f} s", markup=False)
+            self.console.print(f"  … {title}, about {expected:.0f} s")
             yield step
         line = Text(f"  ✓ {title:<{_NAME_WIDTH}}")
         line.append(f"expected {expected:4.0f} s   took {step.seconds:5.1f} s", style="dim")
         self.console.print(line)
 
     def print(self, text: str = "") -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         self.console.print(text_table(title, header, rows))

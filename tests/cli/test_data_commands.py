@@ -46,6 +46,12 @@ def test_check_warns_and_fails(app: typer.Typer, tmp_path: Path, monkeypatch: py
     warned = CliRunner().invoke(app, ["check", str(tmp_path)])
     assert warned.exit_code == 0
     assert "item-000007" in warned.stdout
+    log = pl.read_parquet(tmp_path / "interactions.parquet")
+    odd = {"item-000007": "[red]\x1b[/]"}
+    log.with_columns(pl.col("item_id").replace(odd)).write_parquet(tmp_path / "interactions.parquet")
+    as_it_is = CliRunner().invoke(app, ["check", str(tmp_path)])
+    assert as_it_is.exit_code == 0, as_it_is.exception
+    assert r"'[red]\x1b[/]'" in as_it_is.stdout.replace("\n", "")
     items.with_columns(pl.lit("same").alias("item_id")).write_parquet(tmp_path / "items.parquet")
     failed = CliRunner().invoke(app, ["check", str(tmp_path)])
     assert isinstance(failed.exception, DataError)
