@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.data.table_files import TableFile
 from learn_features.errors import DataError
 
 MAX_ID_LENGTH = 512
+MAX_POSITION = 500_000_000
+"""A position is as many seconds after a base date (`contracts.times`), and no time lies in the future."""
 SHOWN_ROWS = 5
 REPLACEMENT = "\ufffd"
 """What stands for bytes that are not UTF-8."""
@@ -74,7 +77,7 @@ class CheckedTable:
         rows = offending.arg_true()
         column = self.name_in_file(name)
         values = self.frame[column].gather(rows.head(SHOWN_ROWS)).to_list()
-        shown = ", ".join(f"{row} ({_short(value)})" for row, value in zip(rows, values, strict=False))
+        shown = ", ".join(f"{row} ({short(value)})" for row, value in zip(rows, values, strict=False))
         more = ", …" if len(rows) > SHOWN_ROWS else ""
         return (
             f"column {column!r}: {len(rows):,} of {self.frame.height:,} rows {problem}; "
@@ -128,20 +131,23 @@ class CheckedTable:
         return numbers.to_frame().select(pl.when(finite).then(numbers).alias(name)).to_series()
 
     def positions(self, name: str) -> pl.Series:
-        """Whole non-negative numbers, none null."""
+        """Whole numbers from 0 to MAX_POSITION, none null."""
         raw = self.raw(name)
         positions = raw.cast(pl.Int64, strict=False) if _is_text(raw.dtype) else raw
         if not positions.dtype.is_integer():
             self._wrong_type(name, "whole numbers")
-        positions = positions.cast(pl.Int64)
+        positions = positions.cast(pl.Int64, strict=False)
         self.refuse(
             name, positions.is_null(), "hold no whole number", "give every interaction its place in the order"
         )
         self.refuse(name, positions < 0, "are negative", "count positions from 0")
+        beyond = f"are above {MAX_POSITION:,}"
+        advice = f"number each user's interactions 0, 1, 2 …; times belong into {c.EVENT_TIMESTAMP}"
+        self.refuse(name, positions > MAX_POSITION, beyond, advice)
         return positions.alias(name)
 
     def times(self, name: str, now_us: int, *, required: bool) -> pl.Series:
-        """Times as Datetime(µs, UTC), zoned in the file and not in the future.
+        """Times as Datetime(µs, UTC), zoned in the file, from 1974 on and not in the future.
 
         Taken from zoned timestamps, ISO 8601 text with a zone, or whole microseconds since the epoch.
         """
@@ -151,6 +157,8 @@ class CheckedTable:
         moments = self._moments(name, raw)
         if required:
             self.refuse(name, moments.is_null(), "are null", "every interaction needs its time")
+        early = (moments.to_physical() < times.EARLIEST_PLAUSIBLE_US).fill_null(False)
+        self.refuse(name, early, "lie before 1974", "check the unit; leave out times that are not known")
         ahead = (moments.to_physical() > now_us + times.FUTURE_TOLERANCE_US).fill_null(False)
         now = f"{times.from_us(now_us):%Y-%m-%d %H:%M} UTC"
         self.refuse(name, ahead, f"lie in the future (now: {now})", "check the clock, the unit and the zone")
@@ -203,6 +211,7 @@ def _is_text(dtype: pl.DataType) -> bool:
     return dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as an error shows it: quoted, without control characters, cut."""
     text = repr(value) if not hasattr(value, "isoformat") else value.isoformat()
     return text if len(text) <= 40 else text[:39] + "…"

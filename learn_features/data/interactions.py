@@ -4,7 +4,7 @@ import polars as pl
 
 from learn_features.contracts import columns as c
 from learn_features.contracts import identity, times
-from learn_features.data.checked import SHOWN_ROWS, CheckedTable
+from learn_features.data.checked import SHOWN_ROWS, CheckedTable, short
 from learn_features.errors import DataError
 
 INTERACTION_COLUMNS = (c.USER_ID, c.ITEM_ID, c.EVENT_TIMESTAMP, c.EVENT_ID, c.EVENT_TYPE, c.VALUE)
@@ -55,7 +55,7 @@ def check_known_items(
     share = unknown.height / interactions.height
     counts = unknown[c.ITEM_ID].value_counts(sort=True)
     first = ", ".join(
-        f"{item} ({count:,})"
+        f"{short(item)} ({count:,})"
         for item, count in counts.sort("count", c.ITEM_ID, descending=[True, False])
         .head(SHOWN_ROWS)
         .iter_rows()

@@ -197,9 +197,26 @@ BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
     (None, {"event_timestamp": [None] * 4}, r"is null in every row and the other is missing"),
     (None, {"event_timestamp": None, "position": [0, 1, None, 2]}, r"1 of 4 rows hold no whole number.*: 2"),
     (None, {"event_timestamp": None, "position": [0, -1, 0, 2]}, r"1 of 4 rows are negative"),
+    (None, {"event_timestamp": None, "position": [0, 10**15, 2**63, 2]}, r"1 of 4 rows hold no whole number"),
+    (
+        None,
+        {"event_timestamp": None, "position": [0, 1_740_000_000_000, 1, 2]},
+        r"1 of 4 rows are above 500,000,000; .*: 1 \(1740000000000\); number each user's interactions 0, 1",
+    ),
+    (
+        None,
+        {"event_timestamp": [T0, datetime(1970, 1, 1, tzinfo=UTC)] * 2},
+        r"2 of 4 rows lie before 1974",
+    ),
+    (None, {"event_timestamp": ["0001-01-01T00:00:00Z"] * 4}, r"4 of 4 rows lie before 1974"),
+    (None, {"event_timestamp": [-(2**62)] * 4}, r"4 of 4 rows lie before 1974"),
     (None, {"event_timestamp": None, "position": [0.0, 1.5, 0, 2]}, r"expected whole numbers"),
     (None, {"event_id": ["b1", "b1", "b2", "b3"]}, r"2 of 4 rows share an event id .*basket"),
-    (None, {"item_id": ["i1", "x", "x", "y"]}, r"3 of 4 interactions \(75.0%\) .*2 items .*x \(2\), y \(1\)"),
+    (
+        None,
+        {"item_id": ["i1", "x", "x", "y"]},
+        r"3 of 4 interactions .* 2 items .*'x' \(2\), 'y' \(1\)",
+    ),
     ({k: [] for k in ("item_id", "title", "category", "price")}, None, r"items\.parquet: has no rows"),
 ]
 
