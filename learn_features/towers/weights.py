@@ -27,6 +27,8 @@ from learn_features.towers.residuals import ItemResiduals
 
 RUN_WEIGHTS_FILE = "weights.safetensors"
 RUN_FILE = "run.json"
+UNFINISHED = "checkpoint/state.json"
+"""There until a training has its run.json (`training.checkpoint`)."""
 EVALUATION_FILE = "evaluation.json"
 LENDING = ("item.similar.contents", "item.similar.audiences")
 """Tensors with a row for each known item that lends to new ones; how many there are is the data's."""
@@ -156,6 +158,8 @@ def describe(folder: str | Path) -> dict[str, Any]:
                 return dict(about)
             except ValueError as error:
                 raise BundleError(f"{folder}/{name}: is not a JSON object: {error}") from None
+    if filesystem.exists(f"{path}/{UNFINISHED}"):
+        raise BundleError(f"{folder}: its training is not finished; give the same train command again")
     raise BundleError(
         f"{folder}: neither a bundle ({manifest.MANIFEST_FILE}) nor a training run ({RUN_FILE}) is there"
     )

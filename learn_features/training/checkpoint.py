@@ -1,12 +1,13 @@
 """What a killed run goes on from: `<run>/checkpoint/`, there until `run.json` is written.
 
-state.json                  what was trained (inputs), where it stands (counters), the name of the tensors
+state.json                  what was trained (inputs), where it stands (counters), the tensors (name, digest)
 tensors-<n>.safetensors     weights, residuals, averages, optimiser moments, best weights
 
 `state.json` is renamed last and names the tensors it belongs to: at every moment one whole checkpoint
 is there, or none.
 """
 
+import hashlib
 import json
 import shutil
 import time
@@ -24,7 +25,7 @@ from learn_features.training.identity import differences
 
 CHECKPOINT = "checkpoint"
 STATE_FILE = "state.json"
-FORMAT = 3
+FORMAT = 4
 ARCHITECTURE = "towers"
 """The part of the inputs that says what the tensors are."""
 
@@ -67,7 +68,9 @@ class Checkpoints:
         whole_tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         with whole(self.folder / name) as aside, disk_errors(self.folder / name):
             save_file(whole_tensors, aside)
-        state = {"inputs": self._inputs, "number": self._number, "tensors": name, "counters": counters}
+        digest = _digest(self.folder / name)
+        state = {"inputs": self._inputs, "number": self._number, "tensors": name, "sha256": digest}
+        state["counters"] = counters
         write_text(self.folder / STATE_FILE, json.dumps(state))
         for file in self.folder.glob("*tensors-*"):
             if file.name != name:
@@ -89,14 +92,17 @@ class Checkpoints:
         try:
             state = json.loads(file.read_text())
             inputs, counters, self._number = state["inputs"], state["counters"], state["number"]
-            tensors_file = self.folder / Path(state["tensors"]).name
+            tensors_file, digest = self.folder / Path(state["tensors"]).name, state.get("sha256")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{file}: is no checkpoint ({error!r}); remove the folder") from None
         self._compare(inputs)
         try:
-            return Saved(counters, load_file(tensors_file))
+            damaged = _digest(tensors_file) != digest
+            if not damaged:
+                return Saved(counters, load_file(tensors_file))
         except (OSError, SafetensorError) as error:
-            raise BundleError(f"{tensors_file}: cannot be read ({error}); remove the folder") from None
+            raise BundleError(f"{tensors_file}: cannot be read ({error}); start anew with --fresh") from None
+        raise BundleError(f"{tensors_file}: is damaged (its digest is another); start anew with --fresh")
 
     def clear(self) -> None:
         """Remove the checkpoint, if any; the state first, so that half of it is none."""
@@ -115,6 +121,11 @@ class Checkpoints:
             f"{self.folder}: is a checkpoint of another {another} ({', '.join(differing[:5])}); train with"
             " its settings to go on, with --fresh to start anew, or into another folder"
         )
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def check_tensors(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

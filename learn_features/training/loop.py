@@ -200,8 +200,7 @@ class Fit:
         if not math.isfinite(loss):
             raise ConfigError(
                 f"training: the loss is {loss} at step {counters.step} ({self.phase.name}"
-                f" {len(counters.history) + 1}); lower the learning rate ({self._schedule.peak:g}) of the"
-                " preset"
+                f" {len(counters.history) + 1}); {self._calmer}"
             )
         counters.loss_sum += loss
         counters.point_sum += loss
@@ -210,6 +209,13 @@ class Fit:
             mean = counters.point_sum / counters.point_steps
             counters.points.append(Point(self.phase.name, counters.step, mean, rate))
             counters.point_sum, counters.point_steps = 0.0, 0
+
+    @property
+    def _calmer(self) -> str:
+        return (
+            "start anew with --fresh and another --preset or --seed; in Python, with a Recipe whose"
+            f" learning_rate is below {self._schedule.peak:g}"
+        )
 
     def _over(self, selecting: bool) -> bool:
         done, best = len(self.counters.history), self.counters.best_epoch
@@ -239,8 +245,7 @@ class Fit:
         first = counters.history[0].loss if counters.history else mean
         if mean > DIVERGED * first + 1:
             raise ConfigError(
-                f"training: the loss grew from {first:.3f} to {mean:.3f} in epoch {number}; lower the"
-                f" learning rate ({self._schedule.peak:g}) of the preset"
+                f"training: the loss grew from {first:.3f} to {mean:.3f} in epoch {number}; {self._calmer}"
             )
         validation = self._validation(validate, number)
         rate = self._schedule.at(counters.step - 1)

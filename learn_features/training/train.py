@@ -77,6 +77,8 @@ def train(
     folder = Path(run_folder)
     if folder.resolve() == Path(data_folder).resolve():
         raise ConfigError(f"{folder}: is the data's own folder; train into another one")
+    if parent and folder.resolve() == Path(parent).resolve():
+        raise ConfigError(f"{folder}: is the parent's own folder; train into another one")
     with joined() as ranks, ExitStack() as cleanup:
         return _train(
             config, data_folder, folder, ranks, cleanup, parent=parent, epochs=epochs, seed=seed,
@@ -107,6 +109,9 @@ def _train(
     dataset = read_dataset(data_folder, config.data)
     item_ids = dataset.items[c.ITEM_ID].to_list()
     parts = split(dataset, ItemIndex(dataset.items[c.ITEM_ID]), config.history, config.training.split)
+    if ranks.leads:
+        for warning in dataset.warnings:
+            log.warning("%s", warning)
     skipped = _check_sequences(parts.train)
     spec = encoder_spec(config.encoder)
     towers_config = tower_preset(

@@ -83,8 +83,14 @@ def test_tensors_of_another_release_are_named():
 def test_damage_is_named(tmp_path):
     put(tmp_path)
     tensors = tmp_path / "checkpoint" / "tensors-00000001.safetensors"
-    tensors.write_bytes(tensors.read_bytes()[:-5])
-    with pytest.raises(BundleError, match=r"tensors-00000001.*: cannot be read .* remove the folder"):
+    whole = tensors.read_bytes()
+    flipped = whole[:-1] + bytes([whole[-1] ^ 0x80])
+    for broken in (whole[:-5], flipped):
+        tensors.write_bytes(broken)
+        with pytest.raises(BundleError, match=r"tensors-00000001.*: is damaged .* --fresh"):
+            Checkpoints(tmp_path, INPUTS, 60).load()
+    tensors.unlink()
+    with pytest.raises(BundleError, match=r"tensors-00000001.*: cannot be read .* --fresh"):
         Checkpoints(tmp_path, INPUTS, 60).load()
     (tmp_path / "checkpoint" / "state.json").write_text(json.dumps({"inputs": INPUTS}))
     with pytest.raises(BundleError, match=r"state.json: is no checkpoint"):

@@ -78,6 +78,8 @@ def test_a_parent_of_another_rule_is_refused(trained):
         train(shorter, base / "data", base / "refused", parent=str(base / "run"))
     with pytest.raises(BundleError, match="neither a bundle"):
         train(config, base / "data", base / "refused", parent=str(base / "nowhere"))
+    with pytest.raises(ConfigError, match="is the parent's own folder"):
+        train(config, base / "data", base / "run", parent=str(base / "run"), fresh=True)
     assert not (base / "refused").exists()
 
 
@@ -121,6 +123,8 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(trained, tmp_path, caplo
     assert (folder / "checkpoint" / "state.json").exists()
     with pytest.raises(BundleError, match=r"run\.json: cannot be read"):
         read_run(folder)
+    with pytest.raises(BundleError, match="is not finished; give the same train command again"):
+        load_towers(folder)
     with pytest.raises(ConfigError, match=r"another training \(seed 0 → 1\).* --fresh"):
         train(config, base / "data", folder, seed=1)
     larger = config.model_copy(update={"training": TrainingConfig(preset="paper-small")})
@@ -228,6 +232,17 @@ def test_users_without_a_next_item_are_counted_and_logged(trained, tmp_path, cap
     assert (report.users, report.users_skipped) == (24, 1)
     assert "1 of 25 users have no two interactions at different times" in caplog.text
     assert not (tmp_path / "item_residuals.safetensors").exists()
+
+
+def test_what_the_data_lack_is_logged(trained, tmp_path, caplog):
+    config, base, _ = trained
+    shutil.copytree(base / "data", tmp_path / "data")
+    [log] = (tmp_path / "data").glob("interactions.*")
+    rows = pl.read_parquet(log)
+    pl.concat([rows, rows[:3]]).write_parquet(log)
+    with caplog.at_level(logging.WARNING, logger="learn_features.training"):
+        train(config, tmp_path / "data", tmp_path / "run", epochs=1)
+    assert "rows repeat an interaction" in caplog.text
 
 
 def test_items_without_a_content_vector_are_counted_and_named(trained, tmp_path, monkeypatch):
