@@ -20,7 +20,7 @@ _HIDDEN = -1e4
 
 
 class PaddedNextItem(NextItem):
-    """Scores of all items at all `max_length` positions of every row."""
+    """Scores of all items (no catalogue is sampled here) at all `max_length` positions of every row."""
 
     def loss(self, model: Trained, batch: WindowBatch, rng: np.random.Generator) -> Tensor:
         content, towers, chosen = self._content, model.towers, self._all

@@ -11,7 +11,8 @@ audience          how much new items borrow from similar ones
 windows           batches for next-item softmax
 cuts              batches of history and target for the dense all action loss
 sampling          recency weights and the draws of two-stage sampling
-losses            softmax over the catalogue or a sample of it, dense all action
+candidates        the items that a step's softmax is over: all, or a sample
+losses            softmax over these, dense all action
 trained           what is trained: towers and the table of item residuals
 content_table     content vectors in one place, on the GPU where they fit
 content_file      the same on disk

@@ -16,9 +16,9 @@ class Candidates:
     rows: NDArray[np.int64]
     """(catalogue,): where each item stands among `items`; -1: it does not."""
     drawn: NDArray[np.int64]
-    """The same; -1 as well for items that are there as positives or context only, and are no negatives."""
+    """The same for those that are negatives; -1 as well for what only a batch's own rows need."""
     log_weights: NDArray[np.float32] | None = None
-    """(M,): log of how many trained items each stands for as a negative; None: for itself."""
+    """(M,): log of how many trained items each stands for as a negative, −inf for none; None: for itself."""
 
 
 def everything(trained: NDArray[np.int64], n_items: int) -> Candidates:
@@ -33,7 +33,8 @@ def sample(
     """`size` of the `trained` items, drawn uniformly, and all that are `needed` (repeats allowed).
 
     A drawn item stands for trained / size negatives, so the sum over them is right in the mean; a needed one
-    that was not drawn for none. So what is needed changes no row's loss, and a batch may be cut into parts.
+    that was not drawn for none. So what other rows need changes no row's loss, and a batch may be cut into
+    parts.
     """
     drawn = rng.choice(trained, size=size, replace=False)
     items = np.union1d(drawn, needed)

@@ -49,10 +49,10 @@ class MeanCrossEntropy(Function):
                 voted = (taught * scores[:, :count]).sum(dim=1, keepdim=True)
                 wanted = left * kept + votes_share * voted
             if log_weights is not None:
-                scores[:, :count].add_(log_weights).scatter_(1, positive, kept)
+                scores[:, :count].add_(log_weights)
             if seen is not None:
-                scores.scatter_(1, seen[chunk], -torch.inf).scatter_(1, positive, kept)
-            shares = scores[:, :count]
+                scores.scatter_(1, seen[chunk], -torch.inf)
+            shares = scores[:, :count].scatter_(1, positive, kept)
             peak = shares.amax(dim=1, keepdim=True)
             shares.sub_(peak).exp_()
             mass = shares.sum(dim=1, keepdim=True)

@@ -1,5 +1,6 @@
 """Next-item softmax: every entry is predicted from those before it."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from learn_features.training.recipe import Recipe
 from learn_features.training.teacher import TAUGHT_ITEMS, ItemToItemTeacher
 from learn_features.training.trained import Trained
 from learn_features.training.windows import WindowBatch
+
+log = logging.getLogger(__name__)
 
 
 class NextItem:
@@ -50,12 +53,14 @@ class NextItem:
         self._backward_share = 0.0
         if item_to_item and recipe.backwards:
             self._backward_share = item_to_item.cf.backward / (1 + item_to_item.cf.backward)
-        self._trained = np.unique(sequences.items).astype(np.int64)
-        self._all = candidates.everything(self._trained, len(content))
+        self._all = candidates.everything(np.unique(sequences.items).astype(np.int64), len(content))
         self._teacher: ItemToItemTeacher | None = None
-        if item_to_item and recipe.teacher_share and len(self._trained) <= TAUGHT_ITEMS:
-            folds = np.random.default_rng(0)
-            self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, rng=folds)
+        if item_to_item and recipe.teacher_share:
+            if len(self._all.items) <= TAUGHT_ITEMS:
+                folds = np.random.default_rng(0)
+                self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, rng=folds)
+            else:
+                log.info("%d trained items are too many for a teacher", len(self._all.items))
         whole = windows.steps_per_epoch(windows.pairs(sequences), recipe.pairs_per_step)
         self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
         self._sequences = sequences.both_ways() if self._backward_share else sequences
@@ -133,10 +138,10 @@ class NextItem:
 
     def _chosen(self, batch: WindowBatch, rng: np.random.Generator) -> Candidates:
         size = self._recipe.max_candidates
-        if len(self._trained) <= size:
+        if len(self._all.items) <= size:
             return self._all
         needed = np.concatenate((batch.targets, batch.items.ravel()))
-        return candidates.sample(self._trained, len(self._content), size, needed, rng)
+        return candidates.sample(self._all.items, len(self._content), size, needed, rng)
 
 
 def _context(place: Tensor, rows: Tensor, positions: Tensor, none: int) -> Tensor:

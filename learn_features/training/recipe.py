@@ -63,7 +63,7 @@ class Recipe(BaseModel):
     EASE, whichever ranks better on validation; 0: no teacher. Very large catalogues have none
     (`teacher.TAUGHT_ITEMS`)."""
     max_candidates: int = Field(default=10_000, ge=2)
-    """softmax: of catalogues with more trained items than this so many are drawn, anew each step."""
+    """softmax: of more trained items than this so many are drawn as negatives, anew each step."""
 
     users_per_step: int = Field(default=240, ge=2)
     """dense_all_action: users a step, each the others' negatives."""

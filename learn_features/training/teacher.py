@@ -49,7 +49,8 @@ class ItemToItemTeacher:
         """For each pair of `batch` the shares (P, `count`) that its context's votes give each column.
 
         `columns` (items,): the column of each item, -1 for those that are not voted on; no two items share
-        one. Items of the context get none. A row sums to 1, or to 0 where nothing has a vote.
+        one. Items of the context get none. What is left is shared out: a row sums to 1, or to 0 where nothing
+        has a vote, so with few votes among the columns the heaviest of all weigh less than they should.
         """
         counts = batch.positions + 1
         pair = np.repeat(np.arange(len(counts)), counts)
@@ -57,18 +58,18 @@ class ItemToItemTeacher:
         items = batch.items[batch.rows[pair], place]
         ages = (counts[pair] - place).astype(np.float32)
         histories = sparse.csr_array(
-            (ages**-self._age, (pair, items)), shape=(len(counts), self._n_items), dtype=np.float32
+            (ages**-self._age, _narrow(pair, items)), shape=(len(counts), self._n_items), dtype=np.float32
         )
         folds = self.fold[batch.users[batch.rows] % len(self.fold)]
-        votes = np.zeros((len(counts), count), dtype=np.float32)
+        columns = np.where(columns < 0, count, columns)
+        table = np.zeros((len(counts), count + 1), dtype=np.float32)  # the last column: not voted on
         for fold, votes_for in enumerate(self._votes_for):
             own = np.flatnonzero(folds == fold)
-            found = (histories[own] @ votes_for).tocoo()
-            column = columns[found.col]
-            voted = column >= 0
-            votes[own[found.row[voted]], column[voted]] = found.data[voted]
-        column = columns[items]
-        votes[pair[column >= 0], column[column >= 0]] = 0
+            found = histories[own] @ votes_for
+            places = np.repeat(own * (count + 1), np.diff(found.indptr)) + columns[found.indices]
+            table.ravel()[places] = found.data
+        table[pair, columns[items]] = 0
+        votes = np.ascontiguousarray(table[:, :count])
         votes /= np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return votes
 
@@ -85,7 +86,7 @@ def _votes_for(
     votes = np.take_along_axis(every, heaviest, axis=1)
     rows, places = np.nonzero(votes > 0)
     return sparse.csr_array(
-        (votes[rows, places], (seen[rows], seen[heaviest[rows, places]])), shape=(n_items, n_items)
+        (votes[rows, places], _narrow(seen[rows], seen[heaviest[rows, places]])), shape=(n_items, n_items)
     )
 
 
@@ -96,4 +97,9 @@ def _heaviest(votes: sparse.csr_array) -> sparse.csr_array:
     order = np.lexsort((-votes.data, rows))
     place = np.arange(len(order)) - np.repeat(votes.indptr[:-1], counts)
     kept = order[place < NEIGHBOURS]
-    return sparse.csr_array((votes.data[kept], (rows[kept], votes.indices[kept])), shape=votes.shape)
+    return sparse.csr_array((votes.data[kept], _narrow(rows[kept], votes.indices[kept])), shape=votes.shape)
+
+
+def _narrow(rows: NDArray[np.integer], columns: NDArray[np.integer]) -> tuple[NDArray, NDArray]:
+    """In half the memory: scipy keeps indices as wide as they come."""
+    return rows.astype(np.int32), columns.astype(np.int32)

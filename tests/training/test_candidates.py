@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from learn_features.training.candidates import everything, sample
 from learn_features.training.losses import full_softmax
 
-TRAINED = np.arange(3, 503)
+TRAINED, N_ITEMS = np.arange(3, 503), 2_000
 
 
 def loss_over(chosen, users, table, positives):
@@ -22,12 +22,12 @@ def loss_over(chosen, users, table, positives):
 @pytest.fixture
 def world():
     generator = torch.Generator().manual_seed(0)
-    table = F.normalize(torch.randn(510, 4, generator=generator), dim=-1)
+    table = F.normalize(torch.randn(N_ITEMS, 4, generator=generator), dim=-1)
     return F.normalize(torch.randn(40, 4, generator=generator), dim=-1), table, np.arange(10, 50)
 
 
 def test_everything_is_what_was_trained():
-    chosen = everything(TRAINED, 510)
+    chosen = everything(TRAINED, N_ITEMS)
     assert chosen.items is TRAINED
     assert chosen.log_weights is None
     assert chosen.rows[[2, 3, 502, 503]].tolist() == [-1, 0, 499, -1]
@@ -36,9 +36,9 @@ def test_everything_is_what_was_trained():
 
 def test_a_sample_estimates_the_loss_over_everything(world):
     users, table, positives = world
-    full = float(loss_over(everything(TRAINED, 510), users, table, positives))
+    full = float(loss_over(everything(TRAINED, N_ITEMS), users, table, positives))
     rng = np.random.default_rng(0)
-    samples = [sample(TRAINED, 510, 100, positives, rng) for _ in range(50)]
+    samples = [sample(TRAINED, N_ITEMS, 100, positives, rng) for _ in range(50)]
     estimates = [float(loss_over(chosen, users, table, positives)) for chosen in samples]
     assert np.mean(estimates) == pytest.approx(full, abs=0.03)
     assert np.std(estimates) > 1e-3
@@ -47,8 +47,8 @@ def test_a_sample_estimates_the_loss_over_everything(world):
 def test_what_is_needed_beside_the_sample_is_nobodys_negative(world):
     users, table, positives = world
     few, many = (
-        sample(TRAINED, 510, 100, needed, np.random.default_rng(1))
-        for needed in (positives[:5], np.concatenate((positives, [0, 7, 509])))
+        sample(TRAINED, N_ITEMS, 100, needed, np.random.default_rng(1))
+        for needed in (positives[:5], np.concatenate((positives, [0, 7, 1_999])))
     )
     assert len(many.items) > len(few.items) > 100
     torch.testing.assert_close(
@@ -59,4 +59,7 @@ def test_what_is_needed_beside_the_sample_is_nobodys_negative(world):
         assert len(drawn) == 100
         assert set(drawn) <= set(TRAINED)
         np.testing.assert_array_equal(chosen.items[chosen.drawn[drawn]], drawn)
+        weights = chosen.log_weights[chosen.drawn[drawn]]
+        np.testing.assert_allclose(weights, np.log(500 / 100), rtol=1e-6)
+        assert np.isfinite(chosen.log_weights).sum() == 100
         np.testing.assert_array_equal(chosen.items[chosen.rows[chosen.items]], chosen.items)

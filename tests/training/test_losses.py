@@ -201,6 +201,10 @@ def test_rows_of_the_full_softmax_stand_for_as_many_items_as_they_weigh():
     )  # fmt: skip
     expected = slow_full_softmax(users, items, positives, 6.0, seen, votes, 0.4, weights)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+    loss = full_softmax(users, items, positives, torch.tensor(6.0), log_weights=torch.tensor(weights).log())
+    nothing = torch.full_like(seen, 7)
+    expected = slow_full_softmax(users, items, positives, 6.0, nothing, torch.zeros(4, 7), 0.4, weights)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [1, 14, 10_000])

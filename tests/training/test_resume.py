@@ -83,7 +83,7 @@ def test_stopped_every_few_steps(changes, tmp_path):
     whole = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=0)
     resumed, stops = None, 0
     while resumed is None:
-        left = random.randint(1, 4)
+        left = random.randint(1, 3)
 
         def stop(done: int, total: int) -> None:
             nonlocal left

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.towers.model import Towers
 from learn_features.training.content_table import ContentTable
+from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.objectives import objective
 from learn_features.training.optimiser import Averages, Schedule, optimiser, set_rate
 from learn_features.training.ranks import alone
@@ -36,7 +38,8 @@ def gradients(recipe: Recipe, config=WITHOUT_DROPOUT) -> tuple[float, dict[str, 
     """Loss and gradients of the first batch."""
     ranks, model = alone(), model_of(config, recipe.residual_dropout)
     table = ContentTable(content_of(), ranks.device)
-    task = objective(make_split(True).train, table, recipe, config.max_length, ranks)
+    found = ItemToItem(ItemCFParameters()) if recipe.teacher_share else None
+    task = objective(make_split(True).train, table, recipe, config.max_length, ranks, found)
     step = Step(model, task, recipe, ranks, seed=0, phase=0)
     loss = step(next(iter(task.batches(np.random.default_rng(0)))), 0)
     return float(loss), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -47,6 +50,8 @@ def gradients(recipe: Recipe, config=WITHOUT_DROPOUT) -> tuple[float, dict[str, 
     [
         {"loss": "softmax"},
         {"loss": "softmax", "max_candidates": 40},
+        {"loss": "softmax", "teacher_share": 0.0},
+        {"loss": "softmax", "max_candidates": 40, "teacher_share": 0.0},
         {"loss": "dense_all_action"},
         {"loss": "dense_all_action", "logq": True, "users_per_step": 31},
     ],

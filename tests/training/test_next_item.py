@@ -1,0 +1,72 @@
+"""What the next-item objective asks of its softmax, in full and of a sample."""
+
+import numpy as np
+import pytest
+import torch
+
+from learn_features.evaluation.baselines.item_cf import ItemCFParameters
+from learn_features.towers.model import Towers
+from learn_features.training import losses, next_item
+from learn_features.training.content_table import ContentTable
+from learn_features.training.item_to_item import ItemToItem
+from learn_features.training.next_item import NextItem
+from learn_features.training.trained import Trained
+from tests.training.world import ITEMS, RECIPE, TOWERS, content_of, make_split
+
+DRAWN = 40
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What `full_softmax` was asked, call by call."""
+    calls, real = [], losses.full_softmax
+
+    def spy(users, items, positives, scale, **more):
+        calls.append({"items": items, "positives": positives, **more})
+        return real(users, items, positives, scale, **more)
+
+    monkeypatch.setattr(losses, "full_softmax", spy)
+    return calls
+
+
+def lose(recipe, seeds):
+    """Loss of the first batch, with other draws for each of `seeds`; the batch."""
+    table, train = ContentTable(content_of(), torch.device("cpu")), make_split(True).train
+    task = NextItem(train, table, recipe, TOWERS.max_length, ItemToItem(ItemCFParameters()))
+    model = Trained(Towers(TOWERS), np.unique(train.items).astype(np.int64), ITEMS)
+    batch = next(iter(task.batches(np.random.default_rng(0))))
+    for seed in seeds:
+        task.loss(model, batch, np.random.default_rng(seed))
+    return batch, len(model.items)
+
+
+def test_a_sample_has_as_many_negatives_as_asked_for_and_the_teachers_votes_among_them(asked):
+    batch, trained = lose(RECIPE.model_copy(update={"max_candidates": DRAWN}), seeds=(0, 1, 0))
+    assert trained > DRAWN
+    for call in asked:
+        drawn = call["log_weights"] > -torch.inf
+        assert int(drawn.sum()) == DRAWN < len(call["items"])
+        torch.testing.assert_close(
+            call["log_weights"][drawn], torch.full((DRAWN,), np.log(trained / DRAWN)).float()
+        )
+        assert call["votes"].shape == (len(batch.targets), len(call["items"]))
+        assert call["votes"][:, drawn].any()
+        assert not call["votes"][:, ~drawn].any()
+        entries = (call["seen"] < len(call["items"])).sum(1)
+        np.testing.assert_array_equal(entries, batch.positions + 1)
+    first, other, again = (call["log_weights"].isfinite().nonzero().tolist() for call in asked)
+    assert first == again != other
+
+
+def test_a_catalogue_of_the_sample_size_is_ranked_whole(asked):
+    trained = lose(RECIPE, seeds=(0,))[1]
+    lose(RECIPE.model_copy(update={"max_candidates": trained}), seeds=(0,))
+    for call in asked:
+        assert call["log_weights"] is None
+        assert len(call["items"]) == trained
+
+
+def test_too_many_items_have_no_teacher(asked, monkeypatch):
+    monkeypatch.setattr(next_item, "TAUGHT_ITEMS", 10)
+    lose(RECIPE, seeds=(0,))
+    assert asked[0]["votes"] is None
