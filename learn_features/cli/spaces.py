@@ -261,5 +261,4 @@ def _report(values: dict[str, Any], as_json: bool) -> None:
 
 
 def _print(table: Any) -> None:
-
     open_console().print(table)

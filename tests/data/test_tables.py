@@ -1,6 +1,5 @@
 """Reading: what is wrong is named with file, column, count and first rows; what is right comes out whole."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,8 @@ from learn_features.contracts.events import InteractionRecord
 from learn_features.data.catalogue import Catalogue
 from learn_features.data.tables import read_dataset, write_dataset
 from learn_features.errors import DataError
+from tests.data.conftest import LOG, T0, Folder
 
-T0 = datetime(2025, 3, 1, 10, 0, tzinfo=UTC)
-Folder = Callable[..., Path]
-LOG: dict[str, Any] = {
-    "user_id": ["u1", "u1", "u2", "u2"],
-    "item_id": ["i1", "i2", "i3", "i1"],
-    "event_timestamp": [T0, T0 + timedelta(minutes=1), T0, T0 + timedelta(hours=1)],
-}
 NOW_US = 1_750_000_000_000_000
 
 
@@ -150,84 +143,6 @@ def test_a_mapped_column_is_no_attribute_as_well(folder: Folder) -> None:
     dataset = read(folder({"genre": ["a", "b", "c"]}), item_columns={"category": "genre"})
     assert dataset.items["category"].to_list() == ["a", "b", "c"]
     assert dataset.items["attributes"].null_count() == 3
-
-
-FUTURE = [T0, T0, T0, datetime(2031, 1, 1, tzinfo=UTC)]
-BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
-    ({"item_id": None}, None, r"items\.parquet: column 'item_id' is missing; the file has \['title'"),
-    ({"title": None}, None, r"items\.parquet: column 'title' is missing"),
-    (None, {"user_id": None}, r"interactions\.parquet: column 'user_id' is missing"),
-    ({"item_id": ["i1", None, "i3"]}, None, r"'item_id': 1 of 3 rows are null; rows \(from 0\): 1 \(None\)"),
-    (
-        None,
-        {"user_id": ["u", "", "", "u"]},
-        r"'user_id': 2 of 4 rows are empty; rows \(from 0\): 1 \(''\), 2",
-    ),
-    (
-        {"item_id": ["i1", "i2", "i1"]},
-        None,
-        r"2 of 3 rows repeat an id; rows \(from 0\): 0 \('i1'\), 2 \('i1'\)",
-    ),
-    (None, {"user_id": [1.0, 2.0, None, 1.0]}, r"'user_id' has type Float64; expected text or whole numbers"),
-    (None, {"user_id": ["u" * 513] * 4}, r"4 of 4 rows are longer than 512 characters"),
-    (
-        {"price": ["9.5", "cheap", None]},
-        None,
-        r"'price': 1 of 3 rows are not numbers; rows \(from 0\): 1 \('cheap'",
-    ),
-    ({"title": [[["x"]]] * 3}, None, r"'title' has type List\(List\(String\)\); expected text"),
-    (
-        {"title": [" ", None, ""], "category": None},
-        None,
-        r"3 of 3 rows have no text at all; .*no item can be",
-    ),
-    (
-        None,
-        {"event_timestamp": FUTURE},
-        r"1 of 4 rows lie in the future \(now: 2025.*3 \(2031-01-01T00:00:00",
-    ),
-    (None, {"event_timestamp": [T0.replace(tzinfo=None)] * 4}, r"'event_timestamp' has times without a zone"),
-    (None, {"event_timestamp": ["2025-03-01T10:00:00"] * 4}, r"4 of 4 rows have no time zone"),
-    (None, {"event_timestamp": ["soonZ"] * 4}, r"4 of 4 rows are not times"),
-    (None, {"event_timestamp": ["yesterday"] * 4}, r"4 of 4 rows are not times"),
-    (None, {"event_timestamp": [T0, None, T0, None]}, r"2 of 4 rows are null; .*: 1 \(None\), 3 \(None\)"),
-    (None, {"event_timestamp": [1_740_000_000] * 4}, r"look like seconds or milliseconds"),
-    (None, {"event_timestamp": [True] * 4}, r"has type Boolean; expected times"),
-    (None, {"event_timestamp": None}, r"neither is there; give times .* or each user's order"),
-    (None, {"event_timestamp": [None] * 4}, r"is null in every row and the other is missing"),
-    (None, {"event_timestamp": None, "position": [0, 1, None, 2]}, r"1 of 4 rows hold no whole number.*: 2"),
-    (None, {"event_timestamp": None, "position": [0, -1, 0, 2]}, r"1 of 4 rows are negative"),
-    (None, {"event_timestamp": None, "position": [0, 10**15, 2**63, 2]}, r"1 of 4 rows hold no whole number"),
-    (
-        None,
-        {"event_timestamp": None, "position": [0, 1_740_000_000_000, 1, 2]},
-        r"1 of 4 rows are above 500,000,000; .*: 1 \(1740000000000\); number each user's interactions 0, 1",
-    ),
-    (
-        None,
-        {"event_timestamp": [T0, datetime(1970, 1, 1, tzinfo=UTC)] * 2},
-        r"2 of 4 rows lie before 1974",
-    ),
-    (None, {"event_timestamp": ["0001-01-01T00:00:00Z"] * 4}, r"4 of 4 rows lie before 1974"),
-    (None, {"event_timestamp": [-(2**62)] * 4}, r"4 of 4 rows lie before 1974"),
-    (None, {"event_timestamp": None, "position": [0.0, 1.5, 0, 2]}, r"expected whole numbers"),
-    (None, {"event_id": ["b1", "b1", "b2", "b3"]}, r"2 of 4 rows share an event id .*basket"),
-    (
-        None,
-        {"item_id": ["i1", "x", "x", "y"]},
-        r"3 of 4 interactions .* 2 items .*'x' \(2\), 'y' \(1\)",
-    ),
-    ({k: [] for k in ("item_id", "title", "category", "price")}, None, r"items\.parquet: has no rows"),
-]
-
-
-@pytest.mark.parametrize(("items", "log", "message"), BROKEN)
-def test_broken_tables_are_refused_with_the_place(
-    folder: Folder, items: dict[str, Any] | None, log: dict[str, Any] | None, message: str
-) -> None:
-    with pytest.raises(DataError, match=message) as error:
-        read(folder(items, log))
-    assert str(error.value).startswith(str(folder().parent))
 
 
 def test_few_unknown_items_are_a_warning_and_stay(folder: Folder) -> None:
