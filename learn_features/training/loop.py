@@ -39,8 +39,9 @@ Validate = Callable[[Trained], dict[str, float]]
 
 SELECTED_BY = "ndcg_at_10"
 
-DIVERGED = 2.0
-"""An epoch's mean loss this many times the first epoch's means that training has diverged."""
+DIVERGED = 1.0
+"""An epoch's mean loss so many nats above the first step's, which no training had touched, means that
+training has diverged."""
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class Counters:
     """Of them in the epoch that has begun."""
     loss_sum: float = 0.0
     """Over `in_epoch`."""
+    first_loss: float | None = None
+    """Of the phase's first step."""
     point_sum: float = 0.0
     point_steps: int = 0
     seconds: float = 0.0
@@ -202,6 +205,8 @@ class Fit:
                 f"training: the loss is {loss} at step {counters.step} ({self.phase.name}"
                 f" {len(counters.history) + 1}); {self._calmer}"
             )
+        if counters.first_loss is None:
+            counters.first_loss = loss
         counters.loss_sum += loss
         counters.point_sum += loss
         counters.point_steps += 1
@@ -242,10 +247,11 @@ class Fit:
         if not counters.in_epoch:
             raise ConfigError("training: an epoch has no batch; there are too few users with a next item")
         mean = counters.loss_sum / counters.in_epoch
-        first = counters.history[0].loss if counters.history else mean
-        if mean > DIVERGED * first + 1:
+        first = counters.first_loss
+        if first is not None and mean > first + DIVERGED:
             raise ConfigError(
-                f"training: the loss grew from {first:.3f} to {mean:.3f} in epoch {number}; {self._calmer}"
+                f"training: the loss grew from {first:.3f} at the first step to {mean:.3f} in epoch {number}"
+                f" of {self.phase.name}; {self._calmer}"
             )
         validation = self._validation(validate, number)
         rate = self._schedule.at(counters.step - 1)

@@ -107,6 +107,14 @@ def test_a_diverging_loss_stops_with_what_to_do():
         fit(make_split(True), content, TOWERS, recipe, seed=0)
 
 
+@pytest.mark.parametrize("rate", [3.0, 10.0])
+def test_a_rate_that_makes_towers_worse_than_untrained_ones_stops(rate):
+    recipe = RECIPE.model_copy(update={"learning_rate": rate, "loss": "softmax", "teacher_share": 0.0})
+    towers = TOWERS.model_copy(update={"residuals": True, "item_variant": "projection"})
+    with pytest.raises(ConfigError, match=r"the loss grew from .* in epoch 1 of tune; start anew"):
+        fit(make_split(True), content_of(), towers, recipe, seed=0)
+
+
 def test_content_that_is_not_finite_is_named():
     content = content_of()
     content[7, 3] = np.nan
@@ -139,7 +147,7 @@ def test_a_growing_loss_stops():
     model = Trained(towers, np.arange(ITEMS), ITEMS)
     phase = Phase("tune", 0, epochs=9, schedule_epochs=9, peak=1e-3)
     run = Fit(model, Growing(), RECIPE, phase, seed=0, ranks=alone())
-    with pytest.raises(ConfigError, match=r"the loss grew from 2\.500 to 6\.250 in epoch 2; start anew"):
+    with pytest.raises(ConfigError, match=r"from 2\.500 at .* to 6\.250 in epoch 2 of tune; start anew"):
         run.run()
 
 
