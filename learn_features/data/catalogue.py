@@ -13,7 +13,7 @@ from learn_features.contracts import columns as c
 from learn_features.data.checked import CheckedTable
 from learn_features.data.items import ITEM_COLUMNS, read_items
 from learn_features.data.lossy_text import frame_of
-from learn_features.data.table_files import SUFFIXES, TableFile, read_file
+from learn_features.data.table_files import SUFFIXES, TableFile, read_file, table_path
 from learn_features.errors import DataError
 
 BLOCK_ITEMS = 65_536
@@ -109,9 +109,9 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path}: is none of {', '.join(SUFFIXES)}; items come in one of these")
     if not path.is_dir():
         raise DataError(f"{path}: there is no such folder or file; give items.parquet or a folder with it")
-    for suffix in SUFFIXES:
-        if (path / f"{NAME}{suffix}").is_file():
-            return [path / f"{NAME}{suffix}"]
+    file = table_path(path, NAME)
+    if file is not None:
+        return [file]
     parts = path / NAME if (path / NAME).is_dir() else path
     for suffix in SUFFIXES:
         found = sorted(file for file in parts.glob(f"*{suffix}") if not file.name.startswith((".", "_")))

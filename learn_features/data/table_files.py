@@ -12,7 +12,7 @@ from learn_features.durable import whole
 from learn_features.errors import DataError
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
-"""Formats in order of preference."""
+"""Formats that are read."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TableFile:
 
 
 def read_table(folder: Path, name: str) -> TableFile:
-    """Read `<folder>/<name>` with the first suffix there; `DataError` if missing, unreadable or empty.
+    """Read `<folder>/<name>` with its suffix; `DataError` if missing, there twice, unreadable or empty.
 
     CSV columns are all text here, so that ids such as `0042` keep their zeros.
     """
@@ -32,16 +32,22 @@ def read_table(folder: Path, name: str) -> TableFile:
         raise DataError(
             f"{folder}: there is no such folder; give a folder with items.parquet and interactions.parquet"
         )
-    for suffix in SUFFIXES:
-        path = folder / f"{name}{suffix}"
-        if path.exists():
-            break
-    else:
+    path = table_path(folder, name)
+    if path is None:
         raise DataError(f"{folder}: holds no {' or '.join(name + s for s in SUFFIXES)}; add one of them")
     frame = read_file(path)
     if frame.height == 0:
         raise DataError(f"{path}: has no rows; at least one is needed")
     return TableFile(path, frame)
+
+
+def table_path(folder: Path, name: str) -> Path | None:
+    """The one file of table `name` in `folder`, None if there is none; `DataError` if there are several."""
+    found = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise DataError(f"{folder}: holds {names}, which may differ; leave the one that is meant")
+    return found[0] if found else None
 
 
 def read_file(path: Path) -> pl.DataFrame:

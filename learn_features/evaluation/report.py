@@ -36,12 +36,15 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
         text += f" ({methods[second][CRITERION]:.4f})"
     if "towers" not in methods:
         return text + "."
-    if winner != "towers":
-        place = PLACES[order.index("towers") - 1]
-        text += f". The towers come {place} with {methods['towers'][CRITERION]:.4f}"
-        losers = order[order.index("towers") + 1 :]
-        text += f": they beat {_all(losers)}" if losers else ": they beat nothing"
-        text += f" and lose to {_all(order[: order.index('towers')])}"
+    towers = methods["towers"][CRITERION]
+    better = [method for method in order if methods[method][CRITERION] > towers]
+    if better:
+        level = [m for m in order if methods[m][CRITERION] == towers and m != "towers"]
+        worse = [method for method in order if methods[method][CRITERION] < towers]
+        text += f". The towers come {PLACES[len(better) - 1]} with {towers:.4f}: they beat "
+        text += _all(worse) if worse else "nothing"
+        text += f", are level with {_all(level)}" if level else ""
+        text += f" and lose to {_all(better)}"
     return text + "."
 
 

@@ -49,12 +49,16 @@ def map_content(file: Path) -> NDArray[np.float16]:
     return table
 
 
+def _first_without(item_ids: Sequence[str]) -> str:
+    return f" (first without one: {', '.join(item_ids[:5])})" if item_ids else ""
+
+
 def check_content(content: NDArray[np.float16], item_ids: Sequence[str]) -> None:
     """`DataError` unless every content vector (n items, C) is finite and there is one an item."""
     if len(content) != len(item_ids):
         raise DataError(
-            f"content vectors: there are {len(content)} for {len(item_ids)} items, in their order; first"
-            f" without one: {', '.join(item_ids[len(content) : len(content) + 5]) or 'none'}"
+            f"content vectors: there are {len(content)} for {len(item_ids)} items; give one an item, in their"
+            f" order{_first_without(item_ids[len(content) :])}"
         )
     broken: list[str] = []
     for start in range(0, len(content), BLOCK):

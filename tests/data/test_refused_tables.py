@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from learn_features.config import DataConfig
+from learn_features.data.catalogue import Catalogue
 from learn_features.data.tables import read_dataset
 from learn_features.errors import DataError
 from tests.data.conftest import T0, Folder
@@ -87,3 +88,13 @@ def test_broken_tables_are_refused_with_the_place(
     with pytest.raises(DataError, match=message) as error:
         read_dataset(folder(items, log), DataConfig(), now_us=NOW_US)
     assert str(error.value).startswith(str(folder().parent))
+
+
+def test_a_table_in_two_formats_is_refused(folder: Folder) -> None:
+    path = folder()
+    (path / "items.csv").write_text("item_id,title\ni1,Green tent\n")
+    both = r"holds items\.parquet and items\.csv, which may differ"
+    with pytest.raises(DataError, match=both):
+        read_dataset(path, DataConfig(), now_us=NOW_US)
+    with pytest.raises(DataError, match=both):
+        Catalogue(path)

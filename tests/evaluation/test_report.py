@@ -29,3 +29,16 @@ def test_towers_last_and_zero() -> None:
     assert text.endswith("third with 0.0000: they beat nothing and lose to tuned item-CF and popularity.")
     assert "far above" in sentence(_methods(item_cf=0.1, towers=0.0))
     assert "as good as" in sentence(_methods(item_cf=0.1, content=0.1))
+
+
+def test_equal_values_are_level() -> None:
+    level = _methods(towers=0.1, item_cf=0.2, content=0.1, popularity=0.05)
+    assert sentence(level).endswith(
+        "second with 0.1000: they beat popularity, are level with unaligned content vectors"
+        " and lose to tuned item-CF."
+    )
+    first = _methods(towers=0.1, popularity=0.1)
+    first["popularity"]["ndcg_at_10"] = 0.09
+    assert sentence(first) == (
+        "On Recall@10 popularity wins with 0.1000, as good as the trained towers (0.1000)."
+    )

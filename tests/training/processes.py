@@ -14,6 +14,7 @@ CONFIG = TOWERS.model_copy(update={"dropout": 0.0, "content_dropout": 0.0, "resi
 _CALM = RECIPE.model_copy(update={"residual_dropout": 0.0, "learning_rate": 1e-3, "patience": 9})
 RECIPES = {
     "softmax": _CALM,
+    "sampled": _CALM.model_copy(update={"loss": "softmax", "max_candidates": 40}),
     "dense": _CALM.model_copy(
         update={"loss": "dense_all_action", "users_per_step": 31, "accumulate": 2, "logq": True}
     ),

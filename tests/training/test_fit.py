@@ -124,8 +124,14 @@ def test_content_that_is_not_finite_is_named():
 
 
 def test_a_table_that_misses_items_is_refused():
-    with pytest.raises(DataError, match=r"there are 118 for 120 items, .* without one: 118, 119"):
+    with pytest.raises(DataError, match=r"there are 118 for 120 items; .* without one: 118, 119"):
         fit(make_split(True), content_of()[:118], TOWERS, RECIPE, seed=0)
+
+
+def test_a_table_with_too_many_vectors_is_refused():
+    ids = [f"i{row}" for row in range(ITEMS - 1)]
+    with pytest.raises(DataError, match=r"there are 120 for 119 items; give one an item, in their order$"):
+        check_content(content_of(), ids)
 
 
 def test_a_growing_loss_stops():
