@@ -87,6 +87,10 @@ class TrainingConfig(_Section):
     """Towers and their training; see `learn_features.training` for the presets."""
 
     preset: str = "small"
+    towers: dict[str, Any] = {}
+    """Fields of `towers.config.TowerConfig` in place of the preset's."""
+    recipe: dict[str, Any] = {}
+    """Fields of `training.recipe.Recipe` in place of the preset's."""
     epochs: int | None = Field(default=None, ge=1)
     seed: int = 0
     split: Literal["auto", "global_time", "leave_one_out"] = "auto"

@@ -1,6 +1,7 @@
 """What outlives a power cut, and is whole whenever it is there."""
 
 import errno
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -41,6 +42,12 @@ def whole(file: Path) -> Iterator[Path]:
         raise
     finally:
         aside.unlink(missing_ok=True)
+
+
+def sha256_of(file: Path) -> str:
+    """Hex digest of what is in `file`."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def write_text(file: Path, text: str) -> None:

@@ -15,6 +15,11 @@ LearnFeaturesError              base; a message for a person: what, where, what 
 └── ServiceError                stop: a local broker or Redis did not start
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class LearnFeaturesError(Exception):
     """Base of all errors meant for people; the command line prints it without a traceback."""
@@ -22,6 +27,13 @@ class LearnFeaturesError(Exception):
 
 class ConfigError(LearnFeaturesError):
     """learn.yaml, an environment variable or an argument is wrong."""
+
+    @classmethod
+    def of(cls, section: str, error: "ValidationError") -> "ConfigError":
+        """What is wrong with which fields of `section`."""
+        fields = (".".join((section, *map(str, problem["loc"]))) for problem in error.errors())
+        reasons = (problem["msg"].removeprefix("Value error, ") for problem in error.errors())
+        return cls("; ".join(map(": ".join, zip(fields, reasons, strict=True))))
 
 
 class MissingDependency(LearnFeaturesError):

@@ -17,7 +17,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from learn_features.config import cache_folder
-from learn_features.durable import DISK_FULL, whole
+from learn_features.durable import DISK_FULL, sha256_of, whole
 from learn_features.errors import DataError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -62,8 +62,7 @@ class Shards:
         """`DataError` unless the bytes are those that were written; each shard is read once a process."""
         if name in self._verified:
             return
-        with self._path(name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_DIGITS]
+        digest = sha256_of(self._path(name))[:_DIGEST_DIGITS]
         if digest != name.rsplit(".", 1)[0].rsplit("-", 1)[-1]:
             raise self._damaged(name, f"sha256 {digest} does not match its name")
         self._verified.add(name)

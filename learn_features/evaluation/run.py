@@ -16,7 +16,7 @@ from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Kind, split
 from learn_features.data.tables import read_dataset
 from learn_features.durable import write_text
-from learn_features.errors import ConfigError, SpaceMismatch
+from learn_features.errors import BundleError, ConfigError, SpaceMismatch
 from learn_features.evaluation.baselines import QUICK, tuned
 from learn_features.evaluation.bootstrap import Bootstrap
 from learn_features.evaluation.evaluated import Evaluated
@@ -24,7 +24,7 @@ from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.report import ranked, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
-from learn_features.towers.weights import EVALUATION_FILE, describe, history_rule, weights_digest
+from learn_features.towers.weights import EVALUATION_FILE, describe, history_rule
 
 MAX_CASES = 10_000
 TUNING_CASES = 1_000
@@ -53,12 +53,14 @@ def evaluate_run(
 
     Baselines are tuned on validation and fitted on all before the test cut, with the history rule of the
     run. At most `max_cases` test users, drawn by a fixed seed. The split is the one the run was trained
-    on. Raises `DataError`, `BundleError`, `ConfigError` where `kind` is another split than the run's,
-    `SpaceMismatch` where the settings name another encoder than the run's.
+    on. Raises `DataError`, `BundleError` (no training run, damaged), `ConfigError` where `kind` is another
+    split than the run's, `SpaceMismatch` where the settings name another encoder than the run's.
     """
     dataset = read_dataset(data_folder, config.data)
     index = ItemIndex(dataset.items[c.ITEM_ID])
     about = describe(run_folder)
+    if "files" in about:
+        raise BundleError(f"{run_folder}: is a bundle; evaluate the training run that it was made of")
     rule = history_rule(run_folder, about)
     parts = split(dataset, index, rule, _kind(run_folder, about, kind), repeats=not mask_history)
     _refuse_other_data(data_folder, run_folder, about, parts.digest(index.ids))
@@ -80,7 +82,7 @@ def evaluate_run(
     answers = evaluate(scorers, cases, ks=KS, mask_history=mask_history, coverage=True, progress=progress)
     methods = {name: answer.means() for name, answer in answers.items()}
     result = {
-        "weights_sha256": weights_digest(run_folder, about),
+        "weights_sha256": about["weights_sha256"],
         "split": parts.kind,
         "mask_history": mask_history,
         "test_users": len(cases),
@@ -128,8 +130,7 @@ def _refuse_other_data(
     data_folder: str | Path, run_folder: str | Path, about: Mapping[str, Any], ours: str
 ) -> None:
     """Towers that were trained on other data may have seen the answers."""
-    theirs = about.get("digests", {}).get("data")
-    if theirs is not None and theirs != ours:
+    if about.get("digests", {}).get("data") != ours:
         raise ConfigError(
             f"{run_folder}: was trained on other data than {data_folder} (its items, or its interactions "
             "before the test cut); evaluate it on the data it was trained on, or train on these"

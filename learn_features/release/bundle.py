@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import Manifest
-from learn_features.durable import sync
+from learn_features.durable import sha256_of, sync
 from learn_features.errors import BundleError
 from learn_features.release.onnx_file import check_self_contained
 from learn_features.towers.identity import weights_sha256
@@ -105,8 +105,7 @@ def verified(folder: Path) -> Manifest:
         file = folder / name
         if file.is_symlink() or not file.is_file():
             raise BundleError(f"{file}: is not a plain file")
-        with file.open("rb") as raw:
-            actual = hashlib.file_digest(raw, "sha256").hexdigest()
+        actual = sha256_of(file)
         if actual != digest:
             raise BundleError(f"{file}: was altered: its sha256 is {actual}, the manifest says {digest}")
     for name in (m.USER_TOWER_FILE, m.ITEM_TOWER_FILE):

@@ -1,6 +1,5 @@
 """A training run → a published bundle: the one way towers reach serving."""
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from learn_features.config import Config
 from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import Manifest
+from learn_features.durable import sha256_of
 from learn_features.errors import BundleError
 from learn_features.release import towers_onnx
 from learn_features.release.bundle import open_bundle, publish
@@ -85,7 +85,7 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
             parity=parity,
             parent=run.parent,
             created_at=datetime.now(UTC),
-            files={file.name: _sha256(file) for file in staged.iterdir()},
+            files={file.name: sha256_of(file) for file in staged.iterdir()},
         )
         (staged / m.MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
         publish(staged, uri)
@@ -120,8 +120,3 @@ def _metrics(run: TrainingRun, evaluation: Mapping[str, Any] | None) -> dict[str
             {f"{prefix}{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}
         )
     return metrics
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as raw:
-        return hashlib.file_digest(raw, "sha256").hexdigest()

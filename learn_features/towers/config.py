@@ -84,10 +84,6 @@ class TowerConfig(BaseModel):
         """Whether new items borrow from similar ones."""
         return self.places_new_items and self.similar_items > 0
 
-    @property
-    def item_shares_user_tower(self) -> bool:
-        return self.item_variant in ("sequence", "single") and self.shared_weights
-
 
 _PAPER_LIKE: dict[str, Any] = {
     "dropout": 0.1,
@@ -114,16 +110,24 @@ on a CPU, for short histories, where item tower (b) is better (docs/experiments.
 
 
 def tower_preset(name: str, *, content_dimension: int, has_times: bool = True, **changes: Any) -> TowerConfig:
-    """The preset `name` for content vectors of this width; `ConfigError` if there is none.
+    """The preset `name` with `changes`, for content vectors of this width.
 
-    Without `has_times` the log has only an order, and nothing is read from its times.
+    Without `has_times` the log has only an order, and nothing is read from its times. Raises `ConfigError`
+    for an unknown preset, and for changes that are no fields, have impossible values or ask for times that
+    there are not.
     """
     if name not in PRESETS:
         raise ConfigError(f"training.preset: {name} is unknown; there are {', '.join(PRESETS)}")
+    settings = {**PRESETS[name], **changes}
+    if not has_times:
+        of_times = ("time_gaps", "example_age")
+        for field in of_times:
+            if changes.get(field):
+                raise ConfigError(
+                    f"training.towers.{field}: the data have an order (position) and no times; leave it out"
+                )
+        settings |= dict.fromkeys(of_times, False)
     try:
-        settings = {**PRESETS[name], **changes}
-        if not has_times:
-            settings |= {"time_gaps": False, "example_age": False}
         return TowerConfig(content_dimension=content_dimension, **settings)
     except ValidationError as error:
-        raise ConfigError(f"towers: {error.errors()[0]['msg']}") from None
+        raise ConfigError.of("training.towers", error) from None

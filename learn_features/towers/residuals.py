@@ -43,7 +43,7 @@ class ItemResiduals:
             first = ", ".join(item_ids[row] for row in broken[:5])
             raise DataError(
                 f"item residuals: {len(broken)} of {len(table)} are not finite, first of items {first};"
-                " training has diverged, lower the residuals' learning rate"
+                " training has diverged, lower training.recipe.residual_rate"
             )
         keys = id_keys(item_ids)
         order = np.lexsort((keys[:, 1], keys[:, 0]))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from learn_features.contracts import manifest
 from learn_features.contracts.history import HistoryRule
-from learn_features.durable import whole
+from learn_features.durable import sha256_of, whole
 from learn_features.errors import BundleError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.identity import weights_sha256
@@ -86,41 +86,25 @@ def load_residuals(folder: str | Path) -> ItemResiduals | None:
             except OSError as error:
                 raise BundleError(f"{folder}/{file.name}: cannot be read: {error}") from None
         residuals = ItemResiduals.load(file, config.dimension)
-        if "files" in about and _digest(file) != about["files"].get(file.name):
+        if "files" in about and sha256_of(file) != about["files"].get(file.name):
             raise BundleError(
                 f"{folder}/{file.name}: its digest is not the manifest's; fetch the bundle again"
             )
     return residuals
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as raw:
-        return hashlib.file_digest(raw, "sha256").hexdigest()
-
-
 def check_run(folder: Path, about: Mapping[str, Any]) -> None:
     """`BundleError` unless a run's weights and residuals are those that its `run.json` was written with."""
-    stated = about.get("weights_sha256")
-    if stated is not None and _run_digest(folder, about) != stated:
+    residuals = folder / manifest.RESIDUALS_FILE if tower_config(folder, about).residuals else None
+    try:
+        digest = weights_sha256(folder / RUN_WEIGHTS_FILE, residuals)
+    except OSError as error:
+        raise BundleError(f"{error.filename}: cannot be read ({error.strerror}); train again") from None
+    if digest != about.get("weights_sha256"):
         raise BundleError(
             f"{folder}: weights or residuals are not those that {RUN_FILE} was written with; train again, "
             "with --fresh"
         )
-
-
-def weights_digest(folder: str | Path, about: Mapping[str, Any]) -> str:
-    """SHA-256 over the tensors in a run's folder or a bundle that `about` describes, as that says or, in a
-    run of an older release, as they are."""
-    stated: str | None = about.get("weights_sha256")
-    return stated or _run_digest(Path(folder), about)
-
-
-def _run_digest(folder: Path, about: Mapping[str, Any]) -> str:
-    residuals = folder / manifest.RESIDUALS_FILE if tower_config(folder, about).residuals else None
-    try:
-        return weights_sha256(folder / RUN_WEIGHTS_FILE, residuals)
-    except OSError as error:
-        raise BundleError(f"{error.filename}: cannot be read ({error.strerror}); train again") from None
 
 
 def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learn_features.data.sequences import Sequences
+from learn_features.evaluation import metrics
 from learn_features.towers.scoring import ITEM_BATCH, user_vectors
 from learn_features.training import windows
 from learn_features.training.trained import Trained
@@ -93,11 +94,6 @@ def over_items(
     made = [what(content[batch].to(model.device).float()) for batch in batches]
     tower.train(was_training)
     return torch.cat(made)
-
-
-def ndcg(above: Tensor) -> Tensor:
-    """NDCG at `PLACES` of single targets by their ranks, counted from 1."""
-    return torch.where(above <= PLACES, 1 / torch.log2(above + 1.0), 0.0)
 
 
 def _audiences(
@@ -182,5 +178,6 @@ def _value(users: Tensor, vectors: Tensor, targets: Tensor, seen: tuple[Tensor, 
     """Mean NDCG at `PLACES` of one target each (column of `vectors`); what is seen is not ranked."""
     scores = users.cpu() @ F.normalize(vectors, dim=-1).cpu().T
     scores[seen] = -torch.inf
-    above = (scores >= scores.gather(1, targets[:, None])).sum(1)  # the target itself, and ties against it
-    return float(ndcg(above).mean())
+    offsets = np.arange(len(targets) + 1)
+    ranks = metrics.strict_ranks(scores.numpy(), offsets, targets.numpy())
+    return float(metrics.ndcg(ranks, offsets, PLACES).mean())

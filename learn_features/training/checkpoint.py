@@ -7,7 +7,6 @@ tensors-<n>.safetensors     weights, residuals, averages, optimiser moments, bes
 is there, or none.
 """
 
-import hashlib
 import json
 import shutil
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from learn_features.durable import whole, write_text
+from learn_features.durable import sha256_of, whole, write_text
 from learn_features.errors import BundleError, ConfigError
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
@@ -68,7 +67,7 @@ class Checkpoints:
         whole_tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         with whole(self.folder / name) as aside, disk_errors(self.folder / name):
             save_file(whole_tensors, aside)
-        digest = _digest(self.folder / name)
+        digest = sha256_of(self.folder / name)
         state = {"inputs": self._inputs, "number": self._number, "tensors": name, "sha256": digest}
         state["counters"] = counters
         write_text(self.folder / STATE_FILE, json.dumps(state))
@@ -97,7 +96,7 @@ class Checkpoints:
             raise BundleError(f"{file}: is no checkpoint ({error!r}); remove the folder") from None
         self._compare(inputs)
         try:
-            damaged = _digest(tensors_file) != digest
+            damaged = sha256_of(tensors_file) != digest
             if not damaged:
                 return Saved(counters, load_file(tensors_file))
         except (OSError, SafetensorError) as error:
@@ -121,11 +120,6 @@ class Checkpoints:
             f"{self.folder}: is a checkpoint of another {another} ({', '.join(differing[:5])}); train with"
             " its settings to go on, with --fresh to start anew, or into another folder"
         )
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def check_tensors(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -218,8 +218,8 @@ class Fit:
     @property
     def _calmer(self) -> str:
         return (
-            "start anew with --fresh and another --preset or --seed; in Python, with a Recipe whose"
-            f" learning_rate is below {self._schedule.peak:g}"
+            "start anew with --fresh and training.recipe.learning_rate in learn.yaml below"
+            f" {self._schedule.peak:g}"
         )
 
     def _over(self, selecting: bool) -> bool:

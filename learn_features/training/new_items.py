@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from learn_features.data.cases import Cases
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
+from learn_features.evaluation import metrics
 from learn_features.towers.scoring import item_vectors, user_vectors
-from learn_features.training.audience import ndcg, over_items
+from learn_features.training.audience import PLACES, over_items
 from learn_features.training.trained import Trained
 
 MOVES = np.linspace(0, 1, 41)
@@ -33,6 +34,8 @@ MOVES = np.linspace(0, 1, 41)
 TOLERANCE = 0.02
 """Share of the best criterion that a further move may cost: the top is flat, and new items have to be shown
 to be learnt about. It is less where fewer are new than were held out."""
+CASES_AT_ONCE = 256
+"""As many cases × items scores are in memory."""
 KNOWN = 1e-6
 """A residual that says nothing but that its item is not new."""
 
@@ -62,39 +65,48 @@ def find_move(
     so they stay. Moving items borrow what the towers have to lend.
     """
     users = _user_vectors(model, content, cases).cpu()
-    rows = torch.arange(len(cases))
-    targets = torch.from_numpy(cases.target_items[cases.target_offsets[:-1]].astype(np.int64))
     moving = np.union1d(np.setdiff1d(np.arange(len(content)), np.union1d(model.items, left)), new)
-    column = torch.full((len(content),), -1)
-    column[torch.from_numpy(moving)] = torch.arange(len(moving))
-
     residuals = model.by_item()
     if residuals is not None:
         stays = torch.ones(len(content), dtype=torch.bool).index_fill_(0, torch.from_numpy(moving), False)
         residuals[stays.to(model.device) & (residuals == 0).all(dim=1)] = KNOWN
-    scores = users @ item_vectors(model.towers, content, residuals).cpu().T
-    seen_rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets)))
-    seen_items = torch.from_numpy(cases.history_items.astype(np.int64))
-    own = scores[rows, targets]
-    scores[seen_rows, seen_items] = -torch.inf
-    scores[:, torch.from_numpy(moving)] = -torch.inf
-    seen = torch.zeros(len(cases), len(moving), dtype=torch.bool)
-    seen[seen_rows[column[seen_items] >= 0], column[seen_items][column[seen_items] >= 0]] = True
-    is_moving = column[targets] >= 0
-
-    direction, length = _direction(model, content, cases).cpu(), _length(model, content).cpu()
+    vectors = item_vectors(model.towers, content, residuals).cpu()
     tower = model.towers.item
     aligned, borrowed = (over_items(model, content, moving, what) for what in (tower.aligned, tower.borrowed))
-    projected = (aligned + borrowed).cpu()
+    step = (_length(model, content) * _direction(model, content, cases)).cpu()
+    values = np.zeros(len(MOVES))
+    for first in range(0, len(cases), CASES_AT_ONCE):
+        part = slice(first, first + CASES_AT_ONCE)
+        values += _by_move(users[part], cases.select(part), vectors, moving, (aligned + borrowed).cpu(), step)
+    return float(MOVES[np.flatnonzero(values >= (1 - TOLERANCE) * values.max())[-1]])
+
+
+def _by_move(
+    users: Tensor, cases: Cases, vectors: Tensor, moving: NDArray[np.int64], projected: Tensor, step: Tensor
+) -> NDArray[np.float64]:
+    """For each of MOVES the NDCG of `cases`, asked by `users` (n, D), summed up. `vectors` (items, D) are
+    where items stay, `projected` (moving, D) what is moved by `step` (D,) and then normalised."""
+    rows = torch.arange(len(cases))
+    targets = torch.from_numpy(cases.target_items[cases.target_offsets[:-1]].astype(np.int64))
+    column = torch.full((len(vectors),), -1)
+    column[torch.from_numpy(moving)] = torch.arange(len(moving))
+    seen_rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets)))
+    seen_items = torch.from_numpy(cases.history_items.astype(np.int64))
+
+    staying = users @ vectors.T
+    own = staying[rows, targets]
+    staying[seen_rows, seen_items] = -torch.inf
+    staying[:, torch.from_numpy(moving)] = -torch.inf
+    is_moving, seen_moves = column[targets] >= 0, column[seen_items] >= 0
+    seen = torch.zeros(len(cases), len(moving), dtype=torch.bool)
+    seen[seen_rows[seen_moves], column[seen_items][seen_moves]] = True
     values = []
     for move in MOVES:
-        moved = F.normalize(projected + move * length * direction, dim=-1)
-        of_moved = (users @ moved.T).masked_fill(seen, -torch.inf)
-        wanted = torch.where(is_moving, of_moved[rows, column[targets].clamp_min(0)], own)
-        above = (scores >= wanted[:, None]).sum(1) + (of_moved >= wanted[:, None]).sum(1)
-        values.append(float(ndcg(above).sum()))
-    allowed = np.flatnonzero(np.asarray(values) >= (1 - TOLERANCE) * max(values))
-    return float(MOVES[allowed[-1]])
+        moved = (users @ F.normalize(projected + move * step, dim=-1).T).masked_fill(seen, -torch.inf)
+        wanted = torch.where(is_moving, moved[rows, column[targets].clamp_min(0)], own)[:, None]
+        ranks = (staying >= wanted).sum(1) + (moved >= wanted).sum(1)
+        values.append(metrics.ndcg(ranks.numpy(), np.arange(len(ranks) + 1), PLACES).sum())
+    return np.array(values)
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from learn_features.errors import ConfigError
 
@@ -125,7 +125,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def recipe_preset(name: str, **changes: Any) -> Recipe:
-    """The recipe `name`; `ConfigError` if there is none."""
+    """The recipe `name` with `changes`; `ConfigError` if there is none, or for what a recipe cannot be."""
     if name not in PRESETS:
         raise ConfigError(f"training.preset: {name} is unknown; there are {', '.join(PRESETS)}")
-    return Recipe(**{**PRESETS[name], **changes})
+    try:
+        return Recipe(**{**PRESETS[name], **changes})
+    except ValidationError as error:
+        raise ConfigError.of("training.recipe", error) from None

@@ -68,10 +68,10 @@ class TrainingRun(BaseModel):
     """Mean of the best epoch."""
     validation: dict[str, float]
     seconds: float
-    digests: dict[str, str | None] = {}
-    """What it was trained on: `data` (`Split.digest`), `content` and `parent`; empty: of an older release."""
-    weights_sha256: str | None = None
-    """Over the tensors of weights and residuals; None: of an older release."""
+    digests: dict[str, str | None]
+    """What it was trained on: `data` (`Split.digest`), `content` and `parent`."""
+    weights_sha256: str
+    """Over the tensors of weights and residuals."""
 
     def inputs(self) -> dict[str, Any]:
         """What decided the outcome, as `identity.training_inputs` has it, less the machine."""

@@ -1,11 +1,11 @@
 """The data of one training run, copied into its folder: every task reads the same, also when run again."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from learn_features.config import Config
 from learn_features.data import table_files, tables
+from learn_features.durable import sha256_of
 from learn_features.errors import DataError
 
 SNAPSHOT = "snapshot"
@@ -32,12 +32,7 @@ def take_snapshot(config: Config, data_folder: str | Path, run_folder: str | Pat
         source = table_files.read_table(Path(data_folder), name).path
         copy = partial / source.name
         shutil.copyfile(source, copy)
-        if _digest(copy) != _digest(source):
+        if sha256_of(copy) != sha256_of(source):
             raise DataError(f"{source}: changed while it was copied; run again when nobody writes to it")
     partial.rename(target)
     return str(run_folder)
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -21,7 +21,7 @@ from learn_features.data.sequences import Sequences
 from learn_features.data.splits import split
 from learn_features.data.tables import read_dataset
 from learn_features.errors import ConfigError, DataError
-from learn_features.towers.config import tower_preset
+from learn_features.towers.config import TowerConfig, tower_preset
 from learn_features.towers.identity import weights_sha256
 from learn_features.towers.weights import EVALUATION_FILE, check_run, describe, save_towers
 from learn_features.training import run as run_folder_files
@@ -114,12 +114,7 @@ def _train(
             log.warning("%s", warning)
     skipped = _check_sequences(parts.train)
     spec = encoder_spec(config.encoder)
-    towers_config = tower_preset(
-        config.training.preset,
-        content_dimension=spec.dimension,
-        has_times=parts.has_times,
-        max_length=config.history.max_length,
-    )
+    towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
     known = training_inputs(
         parts, item_ids, towers_config, recipe, seed=seed, encoder=spec, history=config.history, parent=warm,
@@ -128,14 +123,14 @@ def _train(
     content_file = folder / run_folder_files.CONTENT_FILE
     if ranks.leads:
         if not fresh:
-            _refuse_another(folder, known)
+            _finished_here(folder, known)
         cleanup.enter_context(run_folder_files.alone_in(folder))
         cleanup.callback(content_file.unlink, missing_ok=True)
         write_content(config, dataset.items, content_file)
     ranks.wait()
     content = map_content(content_file)
     inputs = {**known, "content": digest(content)}
-    (finished,) = ranks.told([ranks.leads and not fresh and _refuse_another(folder, inputs)])
+    (finished,) = ranks.told([ranks.leads and not fresh and _finished_here(folder, inputs)])
     checkpoints = Checkpoints(folder, inputs, checkpoint_seconds)
     if ranks.leads and (fresh or finished):  # killed after run.json was written, it left a checkpoint
         checkpoints.clear()
@@ -168,60 +163,63 @@ def _train(
             progress=progress, on_epoch=note_epoch, checkpoints=checkpoints, on_resume=note_resume,
             ranks=ranks,
         )  # fmt: skip
-        run = TrainingRun(
-            encoder=spec,
-            history=config.history,
-            towers=towers_config,
-            preset=config.training.preset,
-            recipe=recipe,
-            seed=seed,
-            split=parts.kind,
-            data_cutoff=times.from_us(parts.data_cutoff_us),
-            parent=warm.space_id if warm else None,
-            users=len(parts.train) - skipped,
-            users_skipped=skipped,
-            items=len(item_ids),
-            interactions=len(parts.train_and_validation.items),
-            epochs=len(fitted.epochs),
-            best_epoch=fitted.best.epoch,
-            loss=fitted.best.loss,
-            validation=fitted.best.validation,
-            seconds=time.perf_counter() - started,
-            digests={name: inputs[name] for name in ("data", "content", "parent")},
-        )
         if ranks.leads:
-            _write(folder, fitted, run)
+            run = TrainingRun(
+                encoder=spec,
+                history=config.history,
+                towers=towers_config,
+                preset=config.training.preset,
+                recipe=recipe,
+                seed=seed,
+                split=parts.kind,
+                data_cutoff=times.from_us(parts.data_cutoff_us),
+                parent=warm.space_id if warm else None,
+                users=len(parts.train) - skipped,
+                users_skipped=skipped,
+                items=len(item_ids),
+                interactions=len(parts.train_and_validation.items),
+                epochs=len(fitted.epochs),
+                best_epoch=fitted.best.epoch,
+                loss=fitted.best.loss,
+                validation=fitted.best.validation,
+                seconds=time.perf_counter() - started,
+                digests={name: inputs[name] for name in ("data", "content", "parent")},
+                weights_sha256=_write_weights(folder, fitted),
+            )
+            run_folder_files.write_metrics(folder, fitted.epochs, fitted.points)
+            draw_curves(fitted.epochs, fitted.points, folder / CURVES_FILE)
+            run_folder_files.write_run(folder, run)
             if tracker is not None:
                 names = (run_folder_files.RUN_FILE, run_folder_files.METRICS_FILE, CURVES_FILE)
                 tracker.finish(fitted.points, [folder / name for name in names])
     if ranks.leads:
         checkpoints.clear()
     ranks.wait()
-    return TrainReport.of(run, folder, resumed[0] if resumed else None)
+    return TrainReport.of(run_folder_files.read_run(folder), folder, resumed[0] if resumed else None)
 
 
-def _write(folder: Path, fitted: Fitted, run: TrainingRun) -> None:
-    """The run's files, `run.json` last."""
+def _write_weights(folder: Path, fitted: Fitted) -> str:
+    """Write towers and residuals; SHA-256 over their tensors."""
+    residuals = None if fitted.residuals is None else folder / RESIDUALS_FILE
     save_towers(fitted.towers, folder / run_folder_files.WEIGHTS_FILE)
-    if fitted.residuals is not None:
-        fitted.residuals.save(folder / RESIDUALS_FILE)
+    if fitted.residuals is not None and residuals is not None:
+        fitted.residuals.save(residuals)
     else:
         (folder / RESIDUALS_FILE).unlink(missing_ok=True)
-    residuals = None if fitted.residuals is None else folder / RESIDUALS_FILE
-    digest = weights_sha256(folder / run_folder_files.WEIGHTS_FILE, residuals)
-    run_folder_files.write_metrics(folder, fitted.epochs, fitted.points)
-    draw_curves(fitted.epochs, fitted.points, folder / CURVES_FILE)
-    run_folder_files.write_run(folder, run.model_copy(update={"weights_sha256": digest}))
+    return weights_sha256(folder / run_folder_files.WEIGHTS_FILE, residuals)
 
 
-def _refuse_another(folder: Path, inputs: Mapping[str, Any]) -> bool:
-    """Whether `folder` holds a finished training of these inputs; `ConfigError` if it is of others."""
+def _finished_here(folder: Path, inputs: Mapping[str, Any]) -> bool:
+    """Whether `folder` holds a finished training of these inputs.
+
+    Raises `ConfigError` if it is of others, `BundleError` if its weights are not those it was written with.
+    """
     if not (folder / run_folder_files.RUN_FILE).exists():
         return False
     run = run_folder_files.read_run(folder)
     ours = json.loads(json.dumps({name: part for name, part in inputs.items() if name not in MACHINE}))
     theirs = {name: run.inputs().get(name) for name in ours}
-    differing = list(differences(theirs, ours)) if run.digests else ["it is of an older release"]
+    differing = list(differences(theirs, ours))
     if differing:
         raise ConfigError(
             f"{folder}: holds a finished training of other settings or data ({', '.join(differing[:5])}); "
@@ -231,9 +229,26 @@ def _refuse_another(folder: Path, inputs: Mapping[str, Any]) -> bool:
     return True
 
 
+def _towers(config: Config, content_dimension: int, *, has_times: bool) -> TowerConfig:
+    given = {
+        "content_dimension": "the encoder's",
+        "max_length": "history.max_length",
+    }
+    for name, source in given.items():
+        if name in config.training.towers:
+            raise ConfigError(f"training.towers.{name}: is {source}; leave it out")
+    return tower_preset(
+        config.training.preset,
+        content_dimension=content_dimension,
+        has_times=has_times,
+        max_length=config.history.max_length,
+        **config.training.towers,
+    )
+
+
 def _recipe(config: Config, epochs: int | None) -> Recipe:
     chosen = epochs if epochs is not None else config.training.epochs
-    recipe = recipe_preset(config.training.preset)
+    recipe = recipe_preset(config.training.preset, **config.training.recipe)
     if chosen is None:
         return recipe
     final = min(recipe.final_epochs, chosen)

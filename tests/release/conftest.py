@@ -14,11 +14,12 @@ from learn_features.contracts.manifest import RESIDUALS_FILE, EncoderSpec
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
 from learn_features.towers.config import TowerConfig, tower_preset
+from learn_features.towers.identity import weights_sha256
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
-from learn_features.towers.weights import describe, save_towers, weights_digest
+from learn_features.towers.weights import save_towers
 from learn_features.training.recipe import recipe_preset
-from learn_features.training.run import WEIGHTS_FILE, TrainingRun, write_run
+from learn_features.training.run import WEIGHTS_FILE, TrainingRun, read_run, write_run
 
 CONTENT = 24
 LENGTH = 12
@@ -44,11 +45,12 @@ def make_run(folder: Path, *, seed: int = 0, preset: str = "small", **changes: o
     if towers.residuals:
         table = np.random.default_rng(seed).normal(size=(len(ITEMS), towers.dimension))
         ItemResiduals.of(ITEMS, table.astype(np.float32)).save(folder / RESIDUALS_FILE)
-    write_run(folder, run_about(towers, preset, seed))
+    residuals = folder / RESIDUALS_FILE if towers.residuals else None
+    write_run(folder, run_about(towers, preset, seed, weights_sha256(folder / WEIGHTS_FILE, residuals)))
     return folder
 
 
-def run_about(towers: TowerConfig, preset: str, seed: int) -> TrainingRun:
+def run_about(towers: TowerConfig, preset: str, seed: int, digest: str) -> TrainingRun:
     return TrainingRun(
         encoder=EncoderSpec(model="test", revision="1", template="{title}", dimension=CONTENT),
         history=HistoryRule(max_length=LENGTH),
@@ -67,6 +69,8 @@ def run_about(towers: TowerConfig, preset: str, seed: int) -> TrainingRun:
         loss=1.0,
         validation={"recall_at_10": 0.25},
         seconds=1.0,
+        digests={"data": "d", "content": "c", "parent": None},
+        weights_sha256=digest,
     )
 
 
@@ -77,7 +81,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, B
     config = Config(state=str(folder / "state"))
     run = make_run(folder / "run")
     evaluation = {
-        "weights_sha256": weights_digest(run, describe(run)),
+        "weights_sha256": read_run(run).weights_sha256,
         "methods": {"towers": {"recall_at_10": 0.5}, "popularity": {"recall_at_10": 0.1}},
     }
     return config, run, open_bundle(export_run(config, run, evaluation))

@@ -1,16 +1,14 @@
-import json
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from learn_features.contracts.history import HistoryRule
-from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.data.cases import Cases
 from learn_features.towers import scoring
 from learn_features.towers.residuals import ItemResiduals
-from learn_features.towers.weights import save_towers
+
+from .conftest import save_run
 
 
 @pytest.fixture
@@ -85,10 +83,8 @@ def test_a_run_folder_brings_its_residuals(make_towers, cases, tmp_path):
     residuals = rng.normal(size=(20, 8)).astype(np.float32)
     residuals[7:] = 0  # new items
     towers = make_towers(residuals=True)
-    save_towers(towers, tmp_path / "weights.safetensors")
-    ItemResiduals.of(ids[:7][::-1], residuals[:7][::-1]).save(tmp_path / RESIDUALS_FILE)
-    about = {"towers": towers.config.model_dump(), "history": HistoryRule(max_length=6).model_dump()}
-    (tmp_path / "run.json").write_text(json.dumps(about))
+    known = ItemResiduals.of(ids[:7][::-1], residuals[:7][::-1])
+    save_run(towers, tmp_path, residuals=known, max_length=6)
     scores = scoring.tower_scorer(tmp_path, content, ids)(cases)
     np.testing.assert_allclose(scores, slow_scores(towers, content, cases, 6, residuals), atol=1e-5)
 
@@ -96,8 +92,6 @@ def test_a_run_folder_brings_its_residuals(make_towers, cases, tmp_path):
 def test_a_run_folder_brings_its_history_length(make_towers, cases, tmp_path):
     content = np.random.default_rng(1).normal(size=(20, 12)).astype(np.float16)
     towers = make_towers()
-    save_towers(towers, tmp_path / "weights.safetensors")
-    about = {"towers": towers.config.model_dump(), "history": HistoryRule(max_length=4).model_dump()}
-    (tmp_path / "run.json").write_text(json.dumps(about))
+    save_run(towers, tmp_path, max_length=4)
     scores = scoring.tower_scorer(tmp_path, content, [f"i{row}" for row in range(20)])(cases)
     np.testing.assert_allclose(scores, slow_scores(towers, content, cases, 4), atol=1e-5)

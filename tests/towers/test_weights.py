@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.errors import BundleError
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import load_residuals, load_towers, restore, save_towers, tensors
 
-
-def save_run(towers, folder, config=None):
-    save_towers(towers, folder / "weights.safetensors")
-    about = {"towers": (config or towers.config).model_dump(), "history": HistoryRule().model_dump()}
-    (folder / "run.json").write_text(json.dumps(about))
+from .conftest import save_run
 
 
 def same(one, other) -> bool:

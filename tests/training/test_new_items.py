@@ -68,6 +68,13 @@ def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best(lent, left):
         assert values[best] > values[0.0]
 
 
+def test_cases_are_judged_alike_however_many_at_once(monkeypatch):
+    cases = without_repeats(make_split(False).validation)
+    whole = find_move(*model_and_content(1.0), cases, NEW, NONE)
+    monkeypatch.setattr(new_items, "CASES_AT_ONCE", 7)
+    assert find_move(*model_and_content(1.0), cases, NEW, NONE) == whole > 0
+
+
 def test_trained_items_stay_where_they_were():
     model, content = model_and_content()
     before = item_vectors(model.towers, content, model.by_item())

@@ -90,11 +90,53 @@ def test_unknown_preset(trained):
         train(wrong, base / "data", base / "refused")
 
 
-def test_nothing_to_learn_from(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"towers": {"widht": 32}}, r"training\.towers\.widht: Extra inputs are not permitted"),
+        ({"towers": {"heads": 5}}, r"training\.towers: width 64 is not a multiple of heads 5"),
+        ({"towers": {"max_length": 9}}, r"training\.towers\.max_length: is history\.max_length"),
+        ({"towers": {"content_dimension": 9}}, r"content_dimension: is the encoder's; leave it out"),
+        ({"towers": {"item_variant": "content"}}, r"training\.towers: item_variant content needs dimension"),
+        ({"recipe": {"accumulate": 0}}, r"training\.recipe\.accumulate: Input should be greater"),
+        ({"recipe": {"alpha": 9.0, "beta": 2.0}}, r"training\.recipe: beta 2\.0 must not be below"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(trained, settings, message):
+    config, base, _ = trained
+    wrong = config.model_copy(update={"training": TrainingConfig(**settings)})
+    with pytest.raises(ConfigError, match=message):
+        train(wrong, base / "data", base / "refused")
+    assert not (base / "refused").exists()
+
+
+def test_fields_of_towers_and_recipe_replace_the_presets(trained, tmp_path):
+    config, base, _ = trained
+    towers = {"item_variant": "sequence", "positions": "learned", "learnable_temperature": True}
+    settings = TrainingConfig(
+        preset="paper-small", towers={**towers, "time_gaps": True}, recipe={"users_per_step": 7}, epochs=1
+    )
+    train(config.model_copy(update={"training": settings}), base / "data", tmp_path / "run")
+    run = read_run(tmp_path / "run")
+    assert {name: getattr(run.towers, name) for name in towers} == towers
+    assert (run.towers.time_gaps, run.towers.width) == (True, 128)  # the preset's, where nothing is said
+    assert (run.recipe.users_per_step, run.recipe.loss) == (7, "dense_all_action")
+    assert load_towers(tmp_path / "run").config == run.towers
+
+
+@pytest.mark.parametrize(
+    ("length", "split", "message"),
+    [
+        (1, "auto", "the validation part of the split"),
+        (3, "leave_one_out", r"none of \d users has two interactions at different times before the cut"),
+    ],
+)
+def test_nothing_to_learn_from(trained, tmp_path, length, split, message):
     config, _, _ = trained
-    write_data(tmp_path / "data", users=4, length=1)
-    with pytest.raises(DataError, match=r"validation|two interactions"):
-        train(config, tmp_path / "data", tmp_path / "run")
+    write_data(tmp_path / "data", users=4, length=length)
+    asked = config.model_copy(update={"training": TrainingConfig(split=split)})
+    with pytest.raises(DataError, match=message):
+        train(asked, tmp_path / "data", tmp_path / "run")
 
 
 def test_an_unfinished_run_is_no_run(trained, tmp_path):
@@ -128,7 +170,9 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(trained, tmp_path, caplo
     with pytest.raises(ConfigError, match=r"another training \(seed 0 → 1\).* --fresh"):
         train(config, base / "data", folder, seed=1)
     larger = config.model_copy(update={"training": TrainingConfig(preset="paper-small")})
-    with pytest.raises(BundleError, match=r"another architecture \(.*towers.layers|towers.dropout"):
+    with pytest.raises(
+        BundleError, match=r"another architecture \(towers\.content_dropout 0\.2 → 0\.0, towers\.dropout"
+    ):
         train(larger, base / "data", folder)
 
     with caplog.at_level(logging.INFO, logger="learn_features.training"):
