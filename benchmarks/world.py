@@ -74,7 +74,7 @@ def open_world(asked: argparse.Namespace) -> World:
     if asked.state:
         config = config.model_copy(update={"state": str(Path(asked.state).resolve())})
     if bool(asked.items) != bool(asked.interactions) or not (asked.items or asked.quick):
-        sys.exit("quality: name both --items FILE and --interactions FILE (--quick does without)")
+        sys.exit("name both --items FILE and --interactions FILE (--quick does without)")
     dataset = read(asked.items, asked.interactions) if asked.items else simulated()
     users = dataset.interactions.group_by(c.USER_ID).len().filter(pl.col("len") >= asked.min_interactions)
     dataset = replace(

@@ -41,14 +41,20 @@ def evaluate(
     mask_history: Annotated[
         bool, typer.Option(help="Neither rank nor ask for what a user has taken before.")
     ] = True,
-    baselines: Annotated[str, typer.Option(help="quick, all, or names with commas between.")] = "quick",
+    baselines: Annotated[
+        str,
+        typer.Option(
+            help="quick (popularity, recent_popularity, item_cf, content), all (also ease, ridge, sasrec, "
+            "text_model: up to 24 min of tuning), or names with commas between."
+        ),
+    ] = "quick",
     budget: Annotated[
         float | None, typer.Option(help="Seconds of tuning a baseline, in place of its own budget.", min=0)
     ] = None,
     slices: Annotated[bool, typer.Option("--slices", help="Also print Recall@10 by slice.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Rank the whole catalogue for test users, by the towers and by every baseline."""
+    """Rank the whole catalogue for test users, by the towers and by baselines tuned on validation."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from learn_features import config as settings

@@ -1,5 +1,6 @@
 """What crosses a boundary, each thing written once.
 
+attributes  what further fields of an item say, as text
 columns     names of columns in tables
 times       UTC microseconds, the base date, the future tolerance
 identity    hashes, `event_id`, space, encoder and rule ids

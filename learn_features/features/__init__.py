@@ -8,6 +8,7 @@ row_online_store           Feast's online store over rows, and sqlite_online_sto
 feast_cells, view_tags     rows' cells as Feast values; what a view's tags say
 declarations               Feast objects from the contracts and the deployment document
 offline_log                append-only Parquet data sets; dataset_import takes a data set in
+online_histories           histories that the online store knows and the log does not yet
 history_states             histories as they stood at given times
 space_embedding            a space's towers over catalogue and histories
 backfill, materialise      the offline log into a space, offline and online

@@ -5,4 +5,5 @@ supervisor   the process between a service and whoever started it: both end toge
 process      start a service under a supervisor, wait until it answers, stop it
 kafka        one KRaft node
 redis        one Redis
+play         a demo's world left running: both, and the consumers
 """

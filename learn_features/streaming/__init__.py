@@ -11,8 +11,10 @@ spaces        the deployment document in force and the towers of its spaces
 loop          poll → handle → checkpoint → flush → commit, the same for both consumers
 handler       what the loop asks of a consumer
 item_embedder, user_updater   the two consumers
+user_rows, user_vectors       rows merged with what a batch says; vectors of histories, a space at a time
 contents      content vectors of items, streamed ones first
 offline_buffer, dead_letters  what waits for a flush
 metrics, health               for people and machines who watch
 consumer      wiring of the above
+refresh       updates that come from outside: of stale users, nightly, after a restore
 """

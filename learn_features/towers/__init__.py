@@ -8,6 +8,7 @@ item_tower     one content vector, and a residual if there is one, to one item v
 similar_items  what a new item borrows from known ones of similar content
 user_tower     a history of content vectors to a user vector
 model          both as one module
+identity       digest of the weights, id of the space
 weights        towers to and from a run's folder or a bundle
 residuals      what training learned of single items: table, file, look-up; no torch
 tensor_file    the safetensors format, read through memory maps; no torch

@@ -8,11 +8,15 @@ next_item         softmax over the next item
 dense_all_action  the paper's
 new_items         how far new items move among known ones
 audience          how much new items borrow from similar ones
+item_to_item      which of item-CF and EASE teaches, tuned on validation
+teacher           its cross-fitted votes, as a part of the target
 windows           batches for next-item softmax
 cuts              batches of history and target for the dense all action loss
 sampling          recency weights and the draws of two-stage sampling
 candidates        the items that a step's softmax is over: all, or a sample
 losses            softmax over these, dense all action
+fused_softmax     softmax over a catalogue, a few rows at a time
+length_groups     rows of like length together, so that little is padding
 trained           what is trained: towers and the table of item residuals
 content_table     content vectors in one place, on the GPU where they fit
 content_file      the same on disk

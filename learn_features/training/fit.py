@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from learn_features.data.cases import Cases
+from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.towers.config import TowerConfig
@@ -103,9 +106,9 @@ def fit(
     table = ContentTable(content, ranks.device)
     asked = parts.validation.sample(recipe.validation_cases)
     validate = validation(asked, content, towers_config.max_length)
-    whole = torch.from_numpy(np.ascontiguousarray(content))
+    content_tensor = torch.from_numpy(np.ascontiguousarray(content))
     taken = _taken(parts, recipe)
-    left = _left(parts, taken, items, later)
+    passed_over = _passed_over(parts, taken, items, later)
     new = np.zeros(0, dtype=np.int64)
     if (
         tuning is None
@@ -149,9 +152,9 @@ def fit(
             )
             if phase.name == TUNE and len(new):
                 log = parts.train_and_validation
-                borrowing = ranks.told([find_strength(model, whole, sequences, log, new)])[0]
-                lend(model, whole, sequences, borrowing)
-                move = ranks.told([find_move(model, whole, asked, new, left)])[0]
+                borrowing = ranks.told([find_strength(model, content_tensor, sequences, log, new)])[0]
+                lend(model, content_tensor, sequences, borrowing)
+                move = ranks.told([find_move(model, content_tensor, asked, new, passed_over)])[0]
                 run.counters.new_items = NewItems(move, borrowing)
             if phase.name == TUNE and on_tuned is not None:
                 on_tuned(model)
@@ -159,18 +162,11 @@ def fit(
         found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].new_items)
         if parent is not None:
             found = replace(found, new_items=NewItems(borrowing=parent.borrowing))
-        lend(model, whole, sequences, found.new_items.borrowing)
-        if found.new_items.borrowing:
-            mark_known(model)
         untaken = np.setdiff1d(np.arange(items), taken)
-        standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
-        if parent is not None and parent.residuals is not None:
+        stays = np.isin(untaken, passed_over)
+        standing = _place_new_items(model, content_tensor, sequences, asked, found.new_items, stays)
+        if parent is not None and parent.residuals is not None:  # where they stand there
             standing = parent.residuals.lookup([ids[row] for row in untaken])
-        elif found.new_items.borrowing:
-            standing[np.isin(untaken, left)] += KNOWN
-        if found.new_items.move:
-            shift = move_new_items(model, whole, asked, found.new_items.move)
-            standing[np.isin(untaken, left)] -= shift.cpu().numpy()
     return Fitted(
         towers=model.towers.eval(),
         residuals=_residuals(model, ids, untaken, standing),
@@ -203,7 +199,7 @@ def _taken(parts: Split, recipe: Recipe) -> NDArray[np.int64]:
     return np.unique(seen.items).astype(np.int64)
 
 
-def _left(
+def _passed_over(
     parts: Split, taken: NDArray[np.int64], items: int, later: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
     """Items that were there and nobody took: not new. A log that is split by time does not tell them."""
@@ -247,6 +243,26 @@ def _start(
     elif parent.residuals is not None:
         model.set_residuals(parent.residuals.lookup([item_ids[row] for row in taken]))
     return model
+
+
+def _place_new_items(
+    model: Trained,
+    content: Tensor,
+    sequences: Sequences,
+    cases: Cases,
+    found: NewItems,
+    stays: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Let new items borrow and move as was `found`; residuals (n, D) of n items that nobody took, which keep
+    those that stay in place."""
+    lend(model, content, sequences, found.borrowing)
+    standing = np.zeros((len(stays), model.towers.config.dimension), dtype=np.float32)
+    if found.borrowing:
+        mark_known(model)
+        standing[stays] += KNOWN
+    if found.move:
+        standing[stays] -= move_new_items(model, content, cases, found.move).cpu().numpy()
+    return standing
 
 
 def _saver(run: Fit, ended: list[Counters], checkpoints: Checkpoints) -> Callable[[bool], None]:

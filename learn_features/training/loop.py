@@ -50,10 +50,10 @@ log = logging.getLogger(__name__)
 class Phase:
     """One run over epochs.
 
-    name, number  number goes into every random choice
-    epochs        how many
-    steps         length of the learning-rate schedule in epochs; more than `epochs` where it ends early
-    peak          highest learning rate
+    name, number     number goes into every random choice
+    epochs           how many
+    schedule_epochs  length of the learning-rate schedule in epochs; more than `epochs` where it ends early
+    peak             highest learning rate
     """
 
     name: str

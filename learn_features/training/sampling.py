@@ -15,12 +15,6 @@ def log_recency(length: NDArray[np.int64], place: NDArray[np.int64], alpha: floa
     return np.log(alpha + step * (beta - alpha))
 
 
-def recency_weights(length: int, alpha: float = 10.0, beta: float = 10_000.0) -> NDArray[np.float64]:
-    """Probabilities (length,) of the positions of one sequence, oldest first."""
-    weights = log_recency(np.array(length), np.arange(length), alpha, beta)
-    return weights / weights.sum()
-
-
 def draw(
     lengths: NDArray[np.int64],
     size: int,

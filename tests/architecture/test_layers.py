@@ -1,5 +1,7 @@
 """The rules on who may import what, checked on modules and on what a process really loads."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +67,19 @@ def test_imports_point_left_only() -> None:
 def test_no_module_is_called_after_nothing() -> None:
     names = {path.stem for path in (ROOT / "learn_features").rglob("*.py")}
     assert not names & {"utils", "util", "common", "helpers", "helper", "misc"}
+
+
+def test_packages_list_all_their_modules() -> None:
+    """A package whose docstring is a table of its modules names every one of them."""
+    tables = 0
+    for init in (ROOT / "learn_features").rglob("__init__.py"):
+        described = ast.get_docstring(ast.parse(init.read_text())) or ""
+        if re.search(r"^\w[\w, ]* {2,}\S", described, re.MULTILINE):
+            tables += 1
+            modules = {path.stem for path in init.parent.glob("*.py") if path.stem != "__init__"}
+            missing = {name for name in modules if not re.search(rf"\b{name}\b", described)}
+            assert not missing, init
+    assert tables >= 12
 
 
 def test_top_level_is_the_designs() -> None:

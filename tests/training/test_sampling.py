@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from learn_features.training.sampling import draw, recency_weights
+from learn_features.training.sampling import draw, log_recency
+
+
+def recency_weights(length, alpha=10.0, beta=10_000.0):
+    """Probabilities (length,) of the positions of one sequence, oldest first."""
+    weights = log_recency(np.array(length), np.arange(length), alpha, beta)
+    return weights / weights.sum()
 
 
 def test_weights_by_hand():
