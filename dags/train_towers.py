@@ -5,14 +5,14 @@ snapshot → embed → train (GPU) → evaluate → gate → publish
 | param | meaning |
 |---|---|
 | `data_folder` | folder with `items.parquet` and `interactions.parquet` |
-| `run_folder` | where the run's files go, refused with another training in it; empty: `runs/<run id>` |
+| `run_folder` | where the run's files go, refused with others' data or training; empty: `runs/<run id>` |
 | `parent` | bundle URI to start warm from; empty: from scratch |
 | `epochs`, `seed` | empty: as in `learn.yaml` |
 | `fresh` | start anew, in place of what the run's folder holds, finished or stopped |
 
 Every task is idempotent: clear a failed one and it goes on from there, `train` at the step of its last
 checkpoint. The gate stops a model that is
-no better than popularity (`training.min_lift_over_popularity`). Publishing exports both towers to ONNX,
+worse than popularity (`training.min_lift_over_popularity`). Publishing exports both towers to ONNX,
 compares them with torch, and updates the asset that starts `roll_out_space`.
 """
 
@@ -30,7 +30,7 @@ def snapshot(*, params: Any = None, run_id: Any = None) -> str:
     from learn_features.training.snapshot import take_snapshot
 
     folder = params["run_folder"] or run_folder_of(run_id)
-    return take_snapshot(config.load(), params["data_folder"], folder)
+    return take_snapshot(config.load(), params["data_folder"], folder, owner=run_id, fresh=params["fresh"])
 
 
 @task(**gpu())
@@ -60,7 +60,6 @@ def train(run_folder: str, *, params: Any = None) -> None:
         parent=params["parent"],
         epochs=params["epochs"],
         seed=params["seed"],
-        fresh=params["fresh"],
         progress=logged_progress("train"),
     )
 

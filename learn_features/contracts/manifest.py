@@ -88,6 +88,10 @@ class Manifest(_Part):
     """Width of the learned item residuals in RESIDUALS_FILE; None: the bundle has none."""
     data_cutoff: datetime
     """Newest event that training or evaluation has seen: rankers are judged on later events only."""
+    trained_until: datetime
+    """Newest event that the towers were trained on."""
+    split: str
+    """How training and test were kept apart (`data.splits`)."""
     metrics: dict[str, float]
     parity: ParityReport
     parent: str | None = None

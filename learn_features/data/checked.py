@@ -76,7 +76,7 @@ class CheckedTable:
         """`column 'x': 3 of 9 rows …; rows (from 0): 4 ('a'), …`."""
         rows = offending.arg_true()
         column = self.name_in_file(name)
-        values = self.frame[column].gather(rows.head(SHOWN_ROWS)).to_list()
+        values = _shown(self.frame[column].gather(rows.head(SHOWN_ROWS)))
         shown = ", ".join(f"{row} ({short(value)})" for row, value in zip(rows, values, strict=False))
         more = ", …" if len(rows) > SHOWN_ROWS else ""
         return (
@@ -171,16 +171,21 @@ class CheckedTable:
             if raw.dtype.time_zone is None:
                 raise DataError(
                     f"{self.path}: column {self.name_in_file(name)!r} has times without a zone "
-                    f"(first: {raw.drop_nulls().head(1).to_list()}); write it as timestamp[us, UTC]"
+                    f"(first: {_shown(raw.drop_nulls().head(1))}); write it as timestamp[us, UTC]"
                 )
             return raw.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
         if raw.dtype.is_integer():
             small = (raw.abs() < times.EARLIEST_PLAUSIBLE_US).fill_null(False)
             advice = "whole numbers are microseconds since 1970; these look like seconds or milliseconds"
             self.refuse(name, small, "lie before 1974", advice)
-            return raw.cast(pl.Int64).cast(UTC_US)
+            whole = raw.cast(pl.Int64, strict=False)
+            beyond = whole.is_null() & raw.is_not_null()
+            self.refuse(name, beyond, "are beyond all times", "check the unit: microseconds since 1970")
+            return whole.cast(UTC_US)
         if _is_text(raw.dtype):
             text = raw.cast(pl.String).replace("", None)
+            if text.str.contains(r"^\s*-?\d+\s*$").all() and text.null_count() < len(text):
+                return self._moments(name, text.str.strip_chars().cast(pl.Int128))
             unzoned = text.str.contains(_DAY) & ~text.str.contains(_ZONE)
             advice = "give ISO 8601 such as 2025-03-01T10:00:00Z"
             self.refuse(name, unzoned, "have no time zone", advice)
@@ -196,7 +201,7 @@ class CheckedTable:
         raw = self.raw(name)
         raise DataError(
             f"{self.path}: column {self.name_in_file(name)!r} has type {raw.dtype}; expected {expected}; "
-            f"first values: {raw.head(3).to_list()}"
+            f"first values: {_shown(raw.head(3))}"
         )
 
 
@@ -205,6 +210,13 @@ def reads_as_text(dtype: pl.DataType) -> bool:
     if isinstance(dtype, pl.List):
         return dtype.inner.is_numeric() or dtype.inner == pl.String
     return _is_text(dtype) or dtype.is_numeric() or dtype in (pl.Date, pl.Null)
+
+
+def _shown(values: pl.Series) -> list[object]:
+    """As Python has them; times beyond its year 9999 as numbers."""
+    if isinstance(values.dtype, pl.Datetime) and (values.dt.year().abs() > 9999).any():
+        values = values.to_physical()
+    return list(values.to_list())
 
 
 def _is_text(dtype: pl.DataType) -> bool:

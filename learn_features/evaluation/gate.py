@@ -22,13 +22,20 @@ def read_evaluation(run_folder: str | Path) -> dict[str, Any]:
 
 
 def check_lift(config: Config, run_folder: str | Path) -> float:
-    """Recall@10 of the run's towers over popularity's; infinite where popularity finds nothing.
+    """Recall@10 of the run's towers over popularity's; infinite where popularity alone finds nothing, 0 where
+    the towers find nothing.
 
-    Raises `GateFailed` below `config.training.min_lift_over_popularity`.
+    Raises `GateFailed` below `config.training.min_lift_over_popularity`, `DataError` if popularity was not
+    evaluated.
     """
     methods = read_evaluation(run_folder)["methods"]
+    if "popularity" not in methods:
+        raise DataError(
+            f"{run_folder}: was evaluated without popularity, which the gate compares with; evaluate it "
+            "again with that among the baselines"
+        )
     towers, popularity = (methods[name][METRIC] for name in ("towers", "popularity"))
-    lift = towers / popularity if popularity > 0 else float("inf")
+    lift = towers / popularity if popularity > 0 else float("inf") if towers > 0 else 0.0
     least = config.training.min_lift_over_popularity
     if lift < least:
         raise GateFailed(

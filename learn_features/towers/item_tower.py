@@ -1,5 +1,6 @@
 """The item tower: one content vector, and a residual if there is one, to one item vector."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,10 +37,15 @@ class ItemTower(nn.Module):
         alignment: the user tower's PAL, used where the weights are shared.
     """
 
+    moved: Tensor | None
+    """(D,): what of the projection's bias moves new items (`training.new_items`); a note, which nothing
+    here reads, for a training that starts from these towers. None: new items cannot be told."""
+
     def __init__(
         self, config: TowerConfig, content_input: ContentInput, alignment: PreferenceAlignment
     ) -> None:
         super().__init__()
+        self.register_buffer("moved", torch.zeros(config.dimension) if config.places_new_items else None)
         self.variant, self.dimension = config.item_variant, config.dimension
         self.residuals = config.residuals
         self.input = content_input

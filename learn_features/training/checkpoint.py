@@ -21,8 +21,8 @@ from learn_features.durable import sha256_of, whole, write_text
 from learn_features.errors import BundleError, ConfigError
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
+from learn_features.training.run import CHECKPOINT
 
-CHECKPOINT = "checkpoint"
 STATE_FILE = "state.json"
 FORMAT = 4
 ARCHITECTURE = "towers"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
+from learn_features.errors import ConfigError
 from learn_features.training import cuts, losses
 from learn_features.training.content_table import ContentTable
 from learn_features.training.cuts import CutBatch
@@ -28,6 +29,12 @@ class DenseAllAction:
 
     def __init__(self, sequences: Sequences, content: ContentTable, recipe: Recipe, ranks: Ranks) -> None:
         self._sequences, self._content, self._recipe, self._ranks = sequences, content, recipe, ranks
+        users = np.count_nonzero(np.diff(cuts.cut_places(sequences)[0]))
+        if users < 2:
+            raise ConfigError(
+                f"training: {users} users have interactions at two times; dense_all_action takes two at "
+                "least, as its negatives are other users' targets"
+            )
         whole = cuts.steps_per_epoch(sequences, recipe)
         self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
         self._log_frequency: Tensor | None = None

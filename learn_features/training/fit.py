@@ -24,7 +24,16 @@ from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
 from learn_features.training.loop import Counters, Fit, Phase, Progress
-from learn_features.training.new_items import KNOWN, NewItems, draw_new, find_move, mark_known, move_new_items
+from learn_features.training.new_items import (
+    KNOWN,
+    NewItems,
+    draw_new,
+    find_move,
+    mark_known,
+    mean_length,
+    move_new_items,
+    take_back_move,
+)
 from learn_features.training.objectives import objective
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
@@ -113,7 +122,7 @@ def fit(
     if (
         tuning is None
         and parent is None
-        and recipe.final != "none"
+        and recipe.ends_on_validation
         and recipe.new_item_share
         and towers_config.places_new_items
     ):
@@ -160,13 +169,15 @@ def fit(
                 on_tuned(model)
             ended.append(run.counters)
         found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].new_items)
-        if parent is not None:
-            found = replace(found, new_items=NewItems(borrowing=parent.borrowing))
         untaken = np.setdiff1d(np.arange(items), taken)
+        standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
         stays = np.isin(untaken, passed_over)
-        standing = _place_new_items(model, content_tensor, sequences, asked, found.new_items, stays)
-        if parent is not None and parent.residuals is not None:  # where they stand there
-            standing = parent.residuals.lookup([ids[row] for row in untaken])
+        if parent is not None:
+            move = float(parent.moved.norm() / mean_length(model, content_tensor))
+            found = replace(found, new_items=NewItems(move, parent.borrowing))
+            names = [ids[row] for row in untaken]
+            standing, stays = parent.residuals_of(names), parent.knows(names)
+        _place_new_items(model, content_tensor, sequences, asked, found.new_items, standing, stays)
     return Fitted(
         towers=model.towers.eval(),
         residuals=_residuals(model, ids, untaken, standing),
@@ -184,18 +195,16 @@ def _next_phase(recipe: Recipe, ended: list[Counters], tuning: Tuning | None, *,
         return None if ended else Phase(FINAL, 1, tuning.epochs, recipe.epochs, peak)
     if not ended:
         return Phase(TUNE, 0, recipe.epochs, recipe.epochs, peak)
-    if len(ended) > 1 or recipe.final == "none":
+    if len(ended) > 1 or not recipe.ends_on_validation:
         return None
     if recipe.final == "refit":
         return Phase(FINAL, 1, ended[0].best_epoch, recipe.epochs, peak)
-    if not recipe.final_epochs:
-        return None
     return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate)
 
 
 def _taken(parts: Split, recipe: Recipe) -> NDArray[np.int64]:
     """Items that a training sees somebody take, rising."""
-    seen = parts.train if recipe.final == "none" else parts.train_and_validation
+    seen = parts.train_and_validation if recipe.ends_on_validation else parts.train
     return np.unique(seen.items).astype(np.int64)
 
 
@@ -222,6 +231,7 @@ def _start(
     """The model before its first step: fresh weights, or the parent's."""
     if parent is not None:
         towers = copy.deepcopy(parent.towers)
+        take_back_move(towers)
     else:
         seeds.seed_torch(seed, 0, "weights")
         towers = Towers(config)
@@ -240,8 +250,8 @@ def _start(
         towers.fit_input(catalogue)
         if recipe.start == "content":
             towers.start_from_content(catalogue)
-    elif parent.residuals is not None:
-        model.set_residuals(parent.residuals.lookup([item_ids[row] for row in taken]))
+    else:
+        model.set_residuals(parent.residuals_of([item_ids[row] for row in taken]))
     return model
 
 
@@ -251,18 +261,17 @@ def _place_new_items(
     sequences: Sequences,
     cases: Cases,
     found: NewItems,
+    standing: NDArray[np.float32],
     stays: NDArray[np.bool_],
-) -> NDArray[np.float32]:
-    """Let new items borrow and move as was `found`; residuals (n, D) of n items that nobody took, which keep
-    those that stay in place."""
+) -> None:
+    """Let new items borrow and move as was `found`; `standing` (n, D), residuals of n items that nobody took,
+    keeps those that stay in place."""
     lend(model, content, sequences, found.borrowing)
-    standing = np.zeros((len(stays), model.towers.config.dimension), dtype=np.float32)
     if found.borrowing:
         mark_known(model)
-        standing[stays] += KNOWN
+        standing[stays & ~standing.any(axis=1)] = KNOWN
     if found.move:
         standing[stays] -= move_new_items(model, content, cases, found.move).cpu().numpy()
-    return standing
 
 
 def _saver(run: Fit, ended: list[Counters], checkpoints: Checkpoints) -> Callable[[bool], None]:

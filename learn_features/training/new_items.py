@@ -24,6 +24,7 @@ from learn_features.data.cases import Cases
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.evaluation import metrics
+from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
 from learn_features.training.audience import PLACES, over_items
 from learn_features.training.trained import Trained
@@ -73,7 +74,7 @@ def find_move(
     vectors = item_vectors(model.towers, content, residuals).cpu()
     tower = model.towers.item
     aligned, borrowed = (over_items(model, content, moving, what) for what in (tower.aligned, tower.borrowed))
-    step = (_length(model, content) * _direction(model, content, cases)).cpu()
+    step = (mean_length(model, content) * _direction(model, content, cases)).cpu()
     values = np.zeros(len(MOVES))
     for first in range(0, len(cases), CASES_AT_ONCE):
         part = slice(first, first + CASES_AT_ONCE)
@@ -117,10 +118,25 @@ def move_new_items(model: Trained, content: Tensor, cases: Cases, move: float) -
     """
     if model.residuals is None or model.towers.item.projection is None:
         raise ConfigError("training: new items are moved only where items have a projection and residuals")
-    shift = move * _length(model, content) * _direction(model, content, cases)
+    shift = move * mean_length(model, content) * _direction(model, content, cases)
     model.towers.item.projection.linear.bias += shift
+    if model.towers.item.moved is not None:
+        model.towers.item.moved += shift
     model.residuals -= shift
     return shift
+
+
+@torch.no_grad()
+def take_back_move(towers: Towers) -> None:
+    """Undo `move_new_items` in the towers; what residuals lost by it is theirs to get back.
+
+    Trained on with the move in it, the bias would learn it away: a step leaves some residuals out, and the
+    items that they belong to stand where they should not.
+    """
+    tower = towers.item
+    if tower.moved is not None and tower.projection is not None:
+        tower.projection.linear.bias -= tower.moved
+        tower.moved.zero_()
 
 
 @torch.no_grad()
@@ -149,5 +165,6 @@ def _direction(model: Trained, content: Tensor, cases: Cases) -> Tensor:
     return F.normalize(users.mean(dim=0), dim=0)
 
 
-def _length(model: Trained, content: Tensor) -> Tensor:
+def mean_length(model: Trained, content: Tensor) -> Tensor:
+    """Scalar, of what the projection makes of trained items."""
     return over_items(model, content, model.items, model.towers.item.aligned).norm(dim=-1).mean()

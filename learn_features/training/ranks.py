@@ -88,6 +88,11 @@ def speaks() -> bool:
     return not dist.is_torchelastic_launched() or os.environ["RANK"] == "0"
 
 
+def restarted() -> bool:
+    """Whether torchrun has started this process again (`--max-restarts`)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
 def alone() -> Ranks:
     """One process, on a GPU if there is one."""
     return Ranks(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))

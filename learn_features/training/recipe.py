@@ -83,6 +83,11 @@ class Recipe(BaseModel):
     negatives more often."""
 
     @property
+    def ends_on_validation(self) -> bool:
+        """Whether the validation interactions get in at the end."""
+        return self.final == "refit" or (self.final == "continue" and self.final_epochs > 0)
+
+    @property
     def asks_item_to_item(self) -> bool:
         """Whether training asks item-to-item models about the log first."""
         return self.loss == "softmax" and (self.backwards or self.teacher_share > 0)

@@ -15,6 +15,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 WEIGHTS_FILE = "weights.safetensors"
 METRICS_FILE = "metrics.jsonl"
+CHECKPOINT = "checkpoint"
 CONTENT_FILE = ".content.npy"
 """The catalogue's content vectors, memory-mapped; there while it trains."""
 
@@ -55,6 +57,8 @@ class TrainingRun(BaseModel):
     split: str
     data_cutoff: datetime
     """Newest event that training or evaluation has seen."""
+    trained_until: datetime
+    """Newest event that the towers were trained on."""
     parent: str | None = None
     """Space id of the bundle these towers started from."""
     users: int
@@ -134,6 +138,12 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def discard(folder: Path) -> None:
+    """Drop what makes `folder` a run, finished or not; `run.json` first."""
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
 
 
 def write_run(folder: Path, run: TrainingRun) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 from learn_features.config import Config
 from learn_features.data import table_files, tables
 from learn_features.durable import sha256_of
-from learn_features.errors import DataError
+from learn_features.errors import ConfigError, DataError
+from learn_features.training import run as run_folder_files
 
 SNAPSHOT = "snapshot"
+OWNER = "owner"
+"""File of a snapshot: for whom it was taken."""
 
 
 def snapshot_folder(run_folder: str | Path) -> Path:
@@ -16,23 +19,43 @@ def snapshot_folder(run_folder: str | Path) -> Path:
     return Path(run_folder) / SNAPSHOT
 
 
-def take_snapshot(config: Config, data_folder: str | Path, run_folder: str | Path) -> str:
+def take_snapshot(
+    config: Config, data_folder: str | Path, run_folder: str | Path, *, owner: str, fresh: bool = False
+) -> str:
     """Validate `data_folder` and copy its two tables below `run_folder`; returns the run's folder.
 
-    A run that has its snapshot keeps it, whatever `data_folder` holds by now. Raises `DataError`.
+    An `owner` (a DAG run) that has its snapshot keeps it, whatever `data_folder` holds by now. Another
+    one's snapshot is as good if the tables are the same; else it is refused, or with `fresh` gives way,
+    together with what was trained on it. Raises `DataError`, `ConfigError`.
     """
-    target = snapshot_folder(run_folder)
-    if target.exists():
+    folder, target = Path(run_folder), snapshot_folder(run_folder)
+    if (target / OWNER).exists() and (target / OWNER).read_text() == owner:
         return str(run_folder)
     tables.read_dataset(data_folder, config.data)
+    sources = [
+        table_files.read_table(Path(data_folder), name).path for name in (tables.ITEMS, tables.INTERACTIONS)
+    ]
+    if fresh:
+        run_folder_files.discard(folder)
+        shutil.rmtree(target, ignore_errors=True)
+    elif target.exists():
+        if all(_same(source, target / source.name) for source in sources):
+            return str(run_folder)
+        raise ConfigError(
+            f"{run_folder}: holds the data of another run, and {data_folder} differs from them; give another "
+            "run_folder, or fresh to start anew in its place"
+        )
     partial = target.with_name(f".{SNAPSHOT}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in (tables.ITEMS, tables.INTERACTIONS):
-        source = table_files.read_table(Path(data_folder), name).path
-        copy = partial / source.name
-        shutil.copyfile(source, copy)
-        if sha256_of(copy) != sha256_of(source):
+    for source in sources:
+        shutil.copyfile(source, partial / source.name)
+        if not _same(source, partial / source.name):
             raise DataError(f"{source}: changed while it was copied; run again when nobody writes to it")
+    (partial / OWNER).write_text(owner)
     partial.rename(target)
     return str(run_folder)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and sha256_of(one) == sha256_of(other)

@@ -31,7 +31,7 @@ from learn_features.training.curves import CURVES_FILE, Epoch, draw_curves
 from learn_features.training.fit import Fitted, OnEpoch, OnResume, fit
 from learn_features.training.identity import MACHINE, differences, training_inputs
 from learn_features.training.loop import Progress
-from learn_features.training.ranks import Ranks, joined
+from learn_features.training.ranks import Ranks, joined, restarted
 from learn_features.training.recipe import Recipe, recipe_preset
 from learn_features.training.run import TrainingRun, TrainReport
 from learn_features.training.tracking import tracking
@@ -68,7 +68,8 @@ def train(
 
     A checkpoint is put down every `checkpoint_seconds` (0: every step) and after every epoch. The same
     call on a folder that has one goes on from there, to the same weights as if it had never stopped; on a
-    folder that holds this very training, it does nothing. `fresh` starts anew.
+    folder that holds this very training, it does nothing. `fresh` starts anew (but where torchrun starts its
+    processes again: they go on).
 
     Raises `DataError` (nothing to learn from, content missing or not finite), `ConfigError` (unknown
     preset, diverging loss, a folder with a training or a checkpoint of other inputs, or one that another
@@ -80,6 +81,7 @@ def train(
     if parent and folder.resolve() == Path(parent).resolve():
         raise ConfigError(f"{folder}: is the parent's own folder; train into another one")
     with joined() as ranks, ExitStack() as cleanup:
+        fresh = fresh and not restarted()
         return _train(
             config, data_folder, folder, ranks, cleanup, parent=parent, epochs=epochs, seed=seed,
             fresh=fresh, checkpoint_seconds=checkpoint_seconds, progress=progress, on_epoch=on_epoch,
@@ -116,6 +118,8 @@ def _train(
     spec = encoder_spec(config.encoder)
     towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
+    if warm is not None:
+        warm.check_unseen(parts)
     known = training_inputs(
         parts, item_ids, towers_config, recipe, seed=seed, encoder=spec, history=config.history, parent=warm,
         ranks=ranks,
@@ -125,6 +129,9 @@ def _train(
         if not fresh:
             _finished_here(folder, known)
         cleanup.enter_context(run_folder_files.alone_in(folder))
+        for name in (run_folder_files.CONTENT_FILE, run_folder_files.WEIGHTS_FILE, RESIDUALS_FILE):
+            for stray in folder.glob(f".{name}.*.tmp"):  # of a process that was killed while it wrote
+                stray.unlink()
         cleanup.callback(content_file.unlink, missing_ok=True)
         write_content(config, dataset.items, content_file)
     ranks.wait()
@@ -164,6 +171,7 @@ def _train(
             ranks=ranks,
         )  # fmt: skip
         if ranks.leads:
+            trained_on = parts.train_and_validation if recipe.ends_on_validation else parts.train
             run = TrainingRun(
                 encoder=spec,
                 history=config.history,
@@ -173,6 +181,7 @@ def _train(
                 seed=seed,
                 split=parts.kind,
                 data_cutoff=times.from_us(parts.data_cutoff_us),
+                trained_until=times.from_us(trained_on.newest_us),
                 parent=warm.space_id if warm else None,
                 users=len(parts.train) - skipped,
                 users_skipped=skipped,

@@ -1,15 +1,27 @@
 """Towers that go on from a parent bundle or run, as daily retraining does."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learn_features.contracts import times
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import EncoderSpec
-from learn_features.errors import SpaceMismatch
+from learn_features.data.splits import Split
+from learn_features.errors import ConfigError, SpaceMismatch
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import LENDING, describe, load_residuals, load_towers, tower_config
+
+log = logging.getLogger(__name__)
 
 FREE = ("example_age", "similar_items", "dropout", "content_dropout")
 """What a child's towers may have otherwise than its parent's."""
@@ -23,12 +35,58 @@ class Parent:
     space_id: str | None
     residuals: ItemResiduals | None = None
     """What the parent learned of single items; None: it has none."""
+    split: str | None = None
+    """The kind of split that it was trained on; None: not known."""
+    trained_until: datetime | None = None
+    """The newest interaction that it was trained on; None: not known."""
 
     @property
     def borrowing(self) -> float:
         """How strongly the parent's new items borrow from similar ones."""
         similar = self.towers.item.similar
         return 0.0 if similar is None else float(similar.strength)
+
+    @property
+    def moved(self) -> Tensor:
+        """(D,): how far the parent's new items were moved."""
+        moved = self.towers.item.moved
+        return torch.zeros(self.towers.config.dimension) if moved is None else moved.detach().cpu()
+
+    def knows(self, item_ids: Sequence[str]) -> NDArray[np.bool_]:
+        """(n,): which of these items were there when the parent was trained, so that they are not new."""
+        if self.residuals is None:
+            return np.zeros(len(item_ids), dtype=bool)
+        return np.asarray(self.residuals.lookup(item_ids).any(axis=1))
+
+    def residuals_of(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        """(n, D): of these items, before any move; zeros where the parent has nothing."""
+        if self.residuals is None:
+            return np.zeros((len(item_ids), self.towers.config.dimension), dtype=np.float32)
+        rows = np.array(self.residuals.lookup(item_ids))
+        rows[self.knows(item_ids)] += self.moved.numpy()
+        return rows
+
+    def check_unseen(self, parts: Split) -> None:
+        """`ConfigError` if the parent has seen the test answers of `parts`; a warning where it knows those of
+        validation, which then flatter."""
+        if self.split is None or self.trained_until is None:
+            return
+        if self.split != parts.kind:
+            raise ConfigError(
+                f"parent: was trained on the split {self.split}, which has seen answers of {parts.kind};"
+                " train without a parent, or on its split"
+            )
+        tested_from = times.from_us(parts.train_and_validation.newest_us)
+        if self.trained_until > tested_from:
+            raise ConfigError(
+                f"parent: was trained on interactions up to {self.trained_until}, beyond the test cut of"
+                f" these data ({tested_from}), so it knows answers; take newer data, or train without it"
+            )
+        if parts.kind == "leave_one_out" or self.trained_until > times.from_us(parts.train.newest_us):
+            log.warning(
+                "the parent was trained on a part of the validation cases: their figures flatter, those of"
+                " test do not"
+            )
 
 
 def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, config: TowerConfig) -> Parent:
@@ -61,4 +119,11 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
         towers.item.similar.make_room(len(state.get(LENDING[0], ())))
     own = towers.state_dict()
     towers.load_state_dict({name: state.get(name, own[name]) for name in own})
-    return Parent(towers, about.get("space_id"), load_residuals(uri))
+    until = about.get("trained_until")
+    return Parent(
+        towers,
+        about.get("space_id"),
+        load_residuals(uri),
+        about.get("split"),
+        datetime.fromisoformat(until) if until else None,
+    )

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pytest
 
 from learn_features.config import DataConfig
@@ -70,6 +71,14 @@ BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
     ),
     (None, {"event_timestamp": ["0001-01-01T00:00:00Z"] * 4}, r"4 of 4 rows lie before 1974"),
     (None, {"event_timestamp": [-(2**62)] * 4}, r"4 of 4 rows lie before 1974"),
+    (
+        None,
+        {"event_timestamp": pl.Series([10**18] * 4).cast(pl.Datetime("us", "UTC"))},  # nanoseconds, in truth
+        r"4 of 4 rows lie in the future .*: 0 \(1000000000000000000\)",
+    ),
+    (None, {"event_timestamp": [2**63 + 5] * 4}, r"4 of 4 rows are beyond all times"),
+    (None, {"event_timestamp": ["1740000000"] * 4}, r"4 of 4 rows lie before 1974.*: 0 \('1740000000'\)"),
+    (None, {"event_timestamp": ["99999999999999999999999"] * 4}, r"4 of 4 rows are beyond all times"),
     (None, {"event_timestamp": None, "position": [0.0, 1.5, 0, 2]}, r"expected whole numbers"),
     (None, {"event_id": ["b1", "b1", "b2", "b3"]}, r"2 of 4 rows share an event id .*basket"),
     (

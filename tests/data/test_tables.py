@@ -228,3 +228,11 @@ def test_written_data_set_reads_back(folder: Folder, tmp_path: Path) -> None:
     assert again.items.equals(dataset.items)
     assert again.interactions.equals(dataset.interactions)
     assert sorted(p.name for p in (tmp_path / "copy").iterdir()) == ["interactions.parquet", "items.parquet"]
+
+
+def test_whole_microseconds_are_times_as_text_too(folder: Folder) -> None:
+    numbers = [1_740_000_000_000_000 + step for step in range(4)]
+    as_numbers = read_dataset(folder(None, {"event_timestamp": numbers}), DataConfig(), now_us=NOW_US)
+    texts = [f" {number}" for number in numbers]
+    as_texts = read_dataset(folder(None, {"event_timestamp": texts}), DataConfig(), now_us=NOW_US)
+    assert as_texts.interactions.equals(as_numbers.interactions)

@@ -153,6 +153,8 @@ def make_towers(config: Config, tmp_path: Path) -> Callable[..., Towers]:
             user_tower=user,
             item_tower=item,
             data_cutoff=at(1),
+            trained_until=at(1),
+            split="global_time",
             metrics={},
             parity=ParityReport(max_abs_diff=0, tolerance=1e-4, cases=1),
             created_at=at(1),

@@ -60,6 +60,7 @@ def run_about(towers: TowerConfig, preset: str, seed: int, digest: str) -> Train
         seed=seed,
         split="global_time",
         data_cutoff=datetime(2026, 1, 2, tzinfo=UTC),
+        trained_until=datetime(2026, 1, 1, tzinfo=UTC),
         users=1,
         users_skipped=0,
         items=1,

@@ -5,10 +5,13 @@ import torch
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
+from learn_features.training import fit as fitting
 from learn_features.training import new_items
+from learn_features.training.fit import fit
 from learn_features.training.new_items import KNOWN, MOVES, TOLERANCE, find_move, move_new_items
 from learn_features.training.trained import Trained
-from tests.training.world import ITEMS, TOWERS, C, make_split
+from learn_features.training.warm_start import Parent
+from tests.training.world import ITEMS, RECIPE, TOWERS, C, content_of, make_split
 
 NEW = np.arange(5, ITEMS, 8)
 NONE = np.zeros(0, dtype=np.int64)
@@ -73,6 +76,32 @@ def test_cases_are_judged_alike_however_many_at_once(monkeypatch):
     whole = find_move(*model_and_content(1.0), cases, NEW, NONE)
     monkeypatch.setattr(new_items, "CASES_AT_ONCE", 7)
     assert find_move(*model_and_content(1.0), cases, NEW, NONE) == whole > 0
+
+
+def test_a_warm_start_moves_new_items_anew_and_as_far(monkeypatch):
+    """The move is no part of what is trained: neither its bias, nor what residuals lost by it."""
+    towers = TOWERS.model_copy(update={"residuals": True, "item_variant": "projection"})
+    recipe = RECIPE.model_copy(update={"final": "refit", "residual_dropout": 0.3, "loss": "softmax"})
+    monkeypatch.setattr(fitting, "find_move", lambda *_: 0.4)
+    content, ids = content_of(), [str(row) for row in range(ITEMS)]
+    cold = fit(make_split(True), content, towers, recipe, seed=0)
+    parent = Parent(cold.towers, "s0", cold.residuals)
+    begun = []
+
+    def note(model):
+        begun.append(model.towers.item.moved.clone())
+
+    still = recipe.model_copy(update={"epochs": 1, "learning_rate": 1e-12, "final_learning_rate": 1e-12})
+    same = fit(make_split(True), content, towers, still, seed=0, parent=parent, on_tuned=note)
+    far = float(cold.towers.item.moved.norm())
+    assert far > 0.1
+    assert float(begun[0].norm()) == 0.0  # trained without it
+    for name, tensor in cold.towers.item.state_dict().items():
+        torch.testing.assert_close(same.towers.item.state_dict()[name], tensor, atol=1e-4, rtol=0, msg=name)
+    np.testing.assert_allclose(same.residuals.lookup(ids), cold.residuals.lookup(ids), atol=1e-4)
+    warm = fit(make_split(True), content, towers, recipe, seed=1, parent=parent)
+    assert float(warm.towers.item.moved.norm()) == pytest.approx(far, rel=1e-4)
+    assert warm.tuning.new_items.move > 0
 
 
 def test_trained_items_stay_where_they_were():

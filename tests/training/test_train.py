@@ -308,3 +308,20 @@ def test_an_order_is_read_as_no_time(trained, tmp_path):
     train(config, tmp_path / "data", tmp_path / "run", epochs=1)
     assert read_run(base / "run").towers.example_age
     assert not read_run(tmp_path / "run").towers.example_age
+
+
+def test_processes_that_torchrun_starts_again_go_on(trained, tmp_path, monkeypatch):
+    config, base, _ = trained
+    with pytest.raises(Stopped):
+        train(config, base / "data", tmp_path / "run", fresh=True, checkpoint_seconds=0, progress=stop_at(2))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert train(config, base / "data", tmp_path / "run", fresh=True).resumed_at == "tune 2"
+
+
+def test_what_a_killed_process_left_half_written_goes(trained, tmp_path):
+    config, base, _ = trained
+    (tmp_path / "run").mkdir()
+    for name in (".content.npy", "weights.safetensors"):
+        (tmp_path / "run" / f".{name}.0123abcd.tmp").write_bytes(b"half")
+    train(config, base / "data", tmp_path / "run", epochs=1)
+    assert not list((tmp_path / "run").glob("*.tmp"))

@@ -1,13 +1,18 @@
 """What a run takes over from its parent."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
 from learn_features.config import Config
-from learn_features.errors import SpaceMismatch
+from learn_features.contracts import times
+from learn_features.data.splits import Split
+from learn_features.errors import ConfigError, SpaceMismatch
 from learn_features.release.export import export_run
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import tensors
@@ -19,6 +24,33 @@ from tests.release.conftest import CONTENT, ITEMS, make_run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("parent") / "run")
+
+
+def global_time(train: int, train_and_validation: int) -> Split:
+    """As much of a split as tells when its parts end, in seconds."""
+    first, both = (SimpleNamespace(newest_us=second * 10**6) for second in (train, train_and_validation))
+    return cast("Split", SimpleNamespace(kind="global_time", train=first, train_and_validation=both))
+
+
+def test_a_parent_that_knows_answers_is_refused(run, tmp_path, caplog):
+    about = read_run(run)
+    parent = open_parent(run, about.encoder, about.history, about.towers)
+    assert (parent.split, parent.trained_until) == ("global_time", about.trained_until)
+    seconds = times.to_us(about.trained_until) // 10**6
+    bundle = open_parent(
+        export_run(Config(state=str(tmp_path)), run), about.encoder, about.history, about.towers
+    )
+    for one in (parent, bundle):
+        one.check_unseen(global_time(seconds, seconds))  # of older data
+        assert "flatter" not in caplog.text
+        one.check_unseen(global_time(seconds - 1, seconds))
+        assert "validation cases: their figures flatter" in caplog.text
+        caplog.clear()
+        with pytest.raises(ConfigError, match=r"beyond the test cut of these data .* knows answers"):
+            one.check_unseen(global_time(seconds - 2, seconds - 1))
+        other = replace(one, split="leave_one_out")
+        with pytest.raises(ConfigError, match="was trained on the split leave_one_out"):
+            other.check_unseen(global_time(seconds, seconds))
 
 
 def test_a_run_and_its_bundle_hand_over_the_same(run, tmp_path):
