@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from learn_features.cli.main import app
 from learn_features.config import CONFIG_VARIABLE, Config, EncoderConfig, TrainingConfig
-from learn_features.errors import ConfigError, SpaceMismatch
+from learn_features.errors import BundleError, ConfigError, SpaceMismatch
 from learn_features.evaluation.run import evaluate_run
 from learn_features.simulation.world import simulate
 from learn_features.training.train import train
@@ -51,6 +51,17 @@ def test_other_data_than_the_runs_are_refused(trained: tuple[Config, Path, Path]
     log.head(log.height * 3 // 4).write_parquet(tmp_path / "interactions.parquet")
     with pytest.raises(ConfigError, match="was trained on other data than"):
         evaluate_run(config, tmp_path, run)
+
+
+def test_a_bundle_is_not_evaluated(trained: tuple[Config, Path, Path], tmp_path: Path) -> None:
+    config, data, run = trained
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    about = json.loads((run / "run.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps({**about, "files": {}}))
+    with pytest.raises(BundleError, match="is a bundle; evaluate the training run"):
+        evaluate_run(config, data, bundle)
+    assert [file.name for file in bundle.iterdir()] == ["manifest.json"]
 
 
 def test_what_a_run_reports_beside_the_means(trained: tuple[Config, Path, Path]) -> None:
