@@ -10,5 +10,6 @@ online      the online row: keys, fields, cells, checkpoint
 offline     schemas of the offline log
 names       topics, views, features and services
 manifest    what a bundle says about itself
+run_files   names of the files in a training run's folder
 deployment  which spaces, rankers, slots and experiments are in force
 """

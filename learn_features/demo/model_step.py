@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from learn_features.contracts import columns as c
+from learn_features.contracts.run_files import EVALUATION_FILE, METRICS_FILE, RUN_FILE
 from learn_features.demo import plots
 from learn_features.demo.console import Step, text_table
 from learn_features.demo.context import Context
@@ -19,7 +20,7 @@ def train(context: Context) -> None:
     """DAG `train_towers`: content → towers → evaluation → gate → ONNX → bundle."""
     with context.step(2, "Train (Airflow: train_towers)", "train") as step:
         run_folder = run_training(context, step, "first")
-        evaluation = json.loads((run_folder / "evaluation.json").read_text())
+        evaluation = json.loads((run_folder / EVALUATION_FILE).read_text())
         _take_quality(context, evaluation, run_folder)
         rows = [
             (METHODS.get(name, name), f"{q['recall_at_10']:.4f}", f"{q['ndcg_at_10']:.4f}")
@@ -85,13 +86,13 @@ def _take_quality(context: Context, evaluation: dict[str, Any], run_folder: Path
     summary, story = context.summary, context.story
     summary.quality = evaluation["methods"]
     summary.sentence = evaluation["sentence"]
-    run = json.loads((run_folder / "run.json").read_text())
+    run = json.loads((run_folder / RUN_FILE).read_text())
     summary.data |= {
         "split": str(evaluation["split"]).replace("_", " "),
         "test_cases": evaluation["test_users"],
         "train_seconds": run["seconds"],
     }
-    lines = (run_folder / "metrics.jsonl").read_text().splitlines()
+    lines = (run_folder / METRICS_FILE).read_text().splitlines()
     for epoch in (line for line in map(json.loads, lines) if "epoch" in line):
         story.losses.append(epoch["loss"])
         story.phases.append(epoch["phase"])

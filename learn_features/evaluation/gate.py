@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from learn_features.config import Config
+from learn_features.contracts.run_files import EVALUATION_FILE
 from learn_features.errors import DataError, GateFailed
-from learn_features.towers.weights import EVALUATION_FILE
 
 METRIC = "recall_at_10"
 

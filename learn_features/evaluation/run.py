@@ -12,6 +12,7 @@ from learn_features.content.spec import encoder_spec
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.contracts.manifest import EncoderSpec
+from learn_features.contracts.run_files import EVALUATION_FILE
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Kind, split
 from learn_features.data.tables import read_dataset
@@ -24,7 +25,7 @@ from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.report import ranked, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
-from learn_features.towers.weights import EVALUATION_FILE, describe, history_rule
+from learn_features.towers.weights import describe, history_rule
 
 MAX_CASES = 10_000
 TUNING_CASES = 1_000

@@ -6,11 +6,12 @@ from typing import Any
 
 from learn_features.config import Config
 from learn_features.contracts.manifest import ITEM_TOWER_FILE, USER_TOWER_FILE, ParityReport
+from learn_features.contracts.run_files import EVALUATION_FILE
 from learn_features.errors import DataError
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
 from learn_features.release.parity import check_parity
-from learn_features.towers.weights import EVALUATION_FILE, load_towers
+from learn_features.towers.weights import load_towers
 
 
 def export_folder(config: Config, run_folder: Path, evaluation_file: Path | None = None) -> Bundle:

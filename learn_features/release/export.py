@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from learn_features.config import Config
 from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import Manifest
+from learn_features.contracts.run_files import RUN_WEIGHTS_FILE
 from learn_features.durable import sha256_of
 from learn_features.errors import BundleError
 from learn_features.release import towers_onnx
@@ -22,7 +23,7 @@ from learn_features.release.parity import check_parity
 from learn_features.towers.identity import space_id as space_of
 from learn_features.towers.identity import weights_sha256
 from learn_features.towers.weights import load_residuals, load_towers
-from learn_features.training.run import WEIGHTS_FILE, TrainingRun, read_run
+from learn_features.training.run import TrainingRun, read_run
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
     """
     run_folder = Path(run_folder)
     run = read_run(run_folder)
-    weights = run_folder / WEIGHTS_FILE
+    weights = run_folder / RUN_WEIGHTS_FILE
     residuals = run_folder / m.RESIDUALS_FILE if load_residuals(run_folder) is not None else None
     digest = weights_sha256(weights, residuals)
     # as the run was written: a setting that came later would give an old run another id

@@ -18,6 +18,12 @@ from torch import Tensor
 
 from learn_features.contracts import manifest
 from learn_features.contracts.history import HistoryRule
+from learn_features.contracts.run_files import (
+    CHECKPOINT_FOLDER,
+    CHECKPOINT_STATE_FILE,
+    RUN_FILE,
+    RUN_WEIGHTS_FILE,
+)
 from learn_features.durable import sha256_of, whole
 from learn_features.errors import BundleError
 from learn_features.towers.config import TowerConfig
@@ -25,11 +31,6 @@ from learn_features.towers.identity import weights_sha256
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 
-RUN_WEIGHTS_FILE = "weights.safetensors"
-RUN_FILE = "run.json"
-UNFINISHED = "checkpoint/state.json"
-"""There until a training has its run.json (`training.checkpoint`)."""
-EVALUATION_FILE = "evaluation.json"
 LENDING = ("item.similar.contents", "item.similar.audiences")
 """Tensors with a row for each known item that lends to new ones; how many there are is the data's."""
 
@@ -142,7 +143,7 @@ def describe(folder: str | Path) -> dict[str, Any]:
                 return dict(about)
             except ValueError as error:
                 raise BundleError(f"{folder}/{name}: is not a JSON object: {error}") from None
-    if filesystem.exists(f"{path}/{UNFINISHED}"):
+    if filesystem.exists(f"{path}/{CHECKPOINT_FOLDER}/{CHECKPOINT_STATE_FILE}"):
         raise BundleError(f"{folder}: its training is not finished; give the same train command again")
     raise BundleError(
         f"{folder}: neither a bundle ({manifest.MANIFEST_FILE}) nor a training run ({RUN_FILE}) is there"

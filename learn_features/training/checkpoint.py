@@ -17,13 +17,12 @@ from typing import Any
 
 from torch import Tensor
 
+from learn_features.contracts.run_files import CHECKPOINT_FOLDER, CHECKPOINT_STATE_FILE
 from learn_features.durable import sha256_of, whole, write_text
 from learn_features.errors import BundleError, ConfigError
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
-from learn_features.training.run import CHECKPOINT
 
-STATE_FILE = "state.json"
 FORMAT = 4
 ARCHITECTURE = "towers"
 """The part of the inputs that says what the tensors are."""
@@ -47,7 +46,7 @@ class Checkpoints:
     """
 
     def __init__(self, run_folder: Path, inputs: Mapping[str, Any], every_seconds: float) -> None:
-        self.folder = run_folder / CHECKPOINT
+        self.folder = run_folder / CHECKPOINT_FOLDER
         self._inputs = json.loads(json.dumps({"format": FORMAT, **inputs}))
         self._every_seconds = every_seconds
         self._last = time.monotonic()
@@ -70,7 +69,7 @@ class Checkpoints:
         digest = sha256_of(self.folder / name)
         state = {"inputs": self._inputs, "number": self._number, "tensors": name, "sha256": digest}
         state["counters"] = counters
-        write_text(self.folder / STATE_FILE, json.dumps(state))
+        write_text(self.folder / CHECKPOINT_STATE_FILE, json.dumps(state))
         for file in self.folder.glob("*tensors-*"):
             if file.name != name:
                 file.unlink()
@@ -85,7 +84,7 @@ class Checkpoints:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        file = self.folder / STATE_FILE
+        file = self.folder / CHECKPOINT_STATE_FILE
         if not file.exists():
             return None
         try:
@@ -105,7 +104,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove the checkpoint, if any; the state first, so that half of it is none."""
-        (self.folder / STATE_FILE).unlink(missing_ok=True)
+        (self.folder / CHECKPOINT_STATE_FILE).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _compare(self, theirs: Mapping[str, Any]) -> None:

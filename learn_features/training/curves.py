@@ -7,7 +7,6 @@ from pathlib import Path
 
 from learn_features.durable import whole
 
-CURVES_FILE = "curves.png"
 SHOWN = "ndcg_at_10"
 POINTS = 200
 """About how many points a phase's loss curve has."""

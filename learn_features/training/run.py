@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import EncoderSpec
+from learn_features.contracts.run_files import CHECKPOINT_FOLDER, METRICS_FILE, RUN_FILE
 from learn_features.durable import write_text
 from learn_features.errors import BundleError, ConfigError
 from learn_features.towers.config import TowerConfig
@@ -34,13 +35,6 @@ from learn_features.training.curves import Epoch, Point
 from learn_features.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
-
-RUN_FILE = "run.json"
-WEIGHTS_FILE = "weights.safetensors"
-METRICS_FILE = "metrics.jsonl"
-CHECKPOINT = "checkpoint"
-CONTENT_FILE = ".content.npy"
-"""The catalogue's content vectors, memory-mapped; there while it trains."""
 
 
 class TrainingRun(BaseModel):
@@ -143,7 +137,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 def discard(folder: Path) -> None:
     """Drop what makes `folder` a run, finished or not; `run.json` first."""
     (folder / RUN_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
 
 
 def write_run(folder: Path, run: TrainingRun) -> None:

@@ -15,6 +15,14 @@ from learn_features.content.spec import encoder_spec
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.contracts.manifest import RESIDUALS_FILE
+from learn_features.contracts.run_files import (
+    CONTENT_FILE,
+    CURVES_FILE,
+    EVALUATION_FILE,
+    METRICS_FILE,
+    RUN_FILE,
+    RUN_WEIGHTS_FILE,
+)
 from learn_features.data.digest import digest
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.sequences import Sequences
@@ -23,11 +31,11 @@ from learn_features.data.tables import read_dataset
 from learn_features.errors import ConfigError, DataError
 from learn_features.towers.config import TowerConfig, tower_preset
 from learn_features.towers.identity import weights_sha256
-from learn_features.towers.weights import EVALUATION_FILE, check_run, describe, save_towers
+from learn_features.towers.weights import check_run, describe, save_towers
 from learn_features.training import run as run_folder_files
 from learn_features.training.checkpoint import Checkpoints
 from learn_features.training.content_file import map_content, write_content
-from learn_features.training.curves import CURVES_FILE, Epoch, draw_curves
+from learn_features.training.curves import Epoch, draw_curves
 from learn_features.training.fit import Fitted, OnEpoch, OnResume, fit
 from learn_features.training.identity import MACHINE, differences, training_inputs
 from learn_features.training.loop import Progress
@@ -124,12 +132,12 @@ def _train(
         parts, item_ids, towers_config, recipe, seed=seed, encoder=spec, history=config.history, parent=warm,
         ranks=ranks,
     )  # fmt: skip
-    content_file = folder / run_folder_files.CONTENT_FILE
+    content_file = folder / CONTENT_FILE
     if ranks.leads:
         if not fresh:
             _finished_here(folder, known)
         cleanup.enter_context(run_folder_files.alone_in(folder))
-        for name in (run_folder_files.CONTENT_FILE, run_folder_files.WEIGHTS_FILE, RESIDUALS_FILE):
+        for name in (CONTENT_FILE, RUN_WEIGHTS_FILE, RESIDUALS_FILE):
             for stray in folder.glob(f".{name}.*.tmp"):  # of a process that was killed while it wrote
                 stray.unlink()
         cleanup.callback(content_file.unlink, missing_ok=True)
@@ -142,7 +150,7 @@ def _train(
     if ranks.leads and (fresh or finished):  # killed after run.json was written, it left a checkpoint
         checkpoints.clear()
     if ranks.leads and not finished:
-        (folder / run_folder_files.RUN_FILE).unlink(missing_ok=True)
+        (folder / RUN_FILE).unlink(missing_ok=True)
         (folder / EVALUATION_FILE).unlink(missing_ok=True)
     ranks.wait()
     if finished:
@@ -199,7 +207,7 @@ def _train(
             draw_curves(fitted.epochs, fitted.points, folder / CURVES_FILE)
             run_folder_files.write_run(folder, run)
             if tracker is not None:
-                names = (run_folder_files.RUN_FILE, run_folder_files.METRICS_FILE, CURVES_FILE)
+                names = (RUN_FILE, METRICS_FILE, CURVES_FILE)
                 tracker.finish(fitted.points, [folder / name for name in names])
     if ranks.leads:
         checkpoints.clear()
@@ -210,12 +218,12 @@ def _train(
 def _write_weights(folder: Path, fitted: Fitted) -> str:
     """Write towers and residuals; SHA-256 over their tensors."""
     residuals = None if fitted.residuals is None else folder / RESIDUALS_FILE
-    save_towers(fitted.towers, folder / run_folder_files.WEIGHTS_FILE)
+    save_towers(fitted.towers, folder / RUN_WEIGHTS_FILE)
     if fitted.residuals is not None and residuals is not None:
         fitted.residuals.save(residuals)
     else:
         (folder / RESIDUALS_FILE).unlink(missing_ok=True)
-    return weights_sha256(folder / run_folder_files.WEIGHTS_FILE, residuals)
+    return weights_sha256(folder / RUN_WEIGHTS_FILE, residuals)
 
 
 def _finished_here(folder: Path, inputs: Mapping[str, Any]) -> bool:
@@ -223,7 +231,7 @@ def _finished_here(folder: Path, inputs: Mapping[str, Any]) -> bool:
 
     Raises `ConfigError` if it is of others, `BundleError` if its weights are not those it was written with.
     """
-    if not (folder / run_folder_files.RUN_FILE).exists():
+    if not (folder / RUN_FILE).exists():
         return False
     run = run_folder_files.read_run(folder)
     ours = json.loads(json.dumps({name: part for name, part in inputs.items() if name not in MACHINE}))

@@ -11,6 +11,7 @@ import torch
 from learn_features.config import Config
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import RESIDUALS_FILE, EncoderSpec
+from learn_features.contracts.run_files import RUN_WEIGHTS_FILE
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
 from learn_features.towers.config import TowerConfig, tower_preset
@@ -19,7 +20,7 @@ from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import save_towers
 from learn_features.training.recipe import recipe_preset
-from learn_features.training.run import WEIGHTS_FILE, TrainingRun, read_run, write_run
+from learn_features.training.run import TrainingRun, read_run, write_run
 
 CONTENT = 24
 LENGTH = 12
@@ -41,12 +42,12 @@ def make_run(folder: Path, *, seed: int = 0, preset: str = "small", **changes: o
     if model.item.similar is not None:
         model.item.similar.fill(torch.randn(20, CONTENT), torch.randn(20, towers.dimension))
         model.item.similar.strength.fill_(2.0)
-    save_towers(model.eval(), folder / WEIGHTS_FILE)
+    save_towers(model.eval(), folder / RUN_WEIGHTS_FILE)
     if towers.residuals:
         table = np.random.default_rng(seed).normal(size=(len(ITEMS), towers.dimension))
         ItemResiduals.of(ITEMS, table.astype(np.float32)).save(folder / RESIDUALS_FILE)
     residuals = folder / RESIDUALS_FILE if towers.residuals else None
-    write_run(folder, run_about(towers, preset, seed, weights_sha256(folder / WEIGHTS_FILE, residuals)))
+    write_run(folder, run_about(towers, preset, seed, weights_sha256(folder / RUN_WEIGHTS_FILE, residuals)))
     return folder
 
 

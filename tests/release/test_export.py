@@ -14,6 +14,7 @@ import torch
 from learn_features.config import Config
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import RESIDUALS_FILE
+from learn_features.contracts.run_files import RUN_FILE, RUN_WEIGHTS_FILE
 from learn_features.errors import BundleError, GateFailed
 from learn_features.release import export as export_module
 from learn_features.release import towers_onnx
@@ -23,7 +24,7 @@ from learn_features.release.parity import check_parity
 from learn_features.release.runtime import OnnxTowers
 from learn_features.towers.identity import space_id, weights_sha256
 from learn_features.towers.weights import load_towers
-from learn_features.training.run import RUN_FILE, WEIGHTS_FILE, read_run
+from learn_features.training.run import read_run
 
 from .conftest import CONTENT, LENGTH, make_run
 
@@ -70,7 +71,7 @@ def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> 
 
     def published_as(run: Path) -> str:
         towers = read_run(run).towers.model_dump(mode="json")
-        digest = weights_sha256(run / WEIGHTS_FILE, run / RESIDUALS_FILE)
+        digest = weights_sha256(run / RUN_WEIGHTS_FILE, run / RESIDUALS_FILE)
         return space_id(manifest.encoder, manifest.history, towers, digest)
 
     assert published_as(make_run(tmp_path / "same")) == bundle.space_id
@@ -152,7 +153,7 @@ def test_unfinished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"run\.json"):
         export_run(Config(state=str(tmp_path)), run)
     run = make_run(tmp_path / "cut")
-    (run / WEIGHTS_FILE).write_bytes((run / WEIGHTS_FILE).read_bytes()[:-100])
+    (run / RUN_WEIGHTS_FILE).write_bytes((run / RUN_WEIGHTS_FILE).read_bytes()[:-100])
     with pytest.raises(BundleError, match="outside the file"):
         export_run(Config(state=str(tmp_path)), run)
 

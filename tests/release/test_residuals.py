@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from learn_features.config import Config
+from learn_features.contracts.run_files import RUN_FILE, RUN_WEIGHTS_FILE
 from learn_features.errors import BundleError, GateFailed, SpaceMismatch
 from learn_features.release.bundle import Bundle, open_bundle
 from learn_features.release.export import export_run
@@ -22,7 +23,6 @@ from learn_features.release.runtime import OnnxTowers
 from learn_features.towers.identity import weights_sha256
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import load_residuals, load_towers
-from learn_features.training.run import RUN_FILE, WEIGHTS_FILE
 
 from .conftest import CONTENT, ITEMS, LENGTH, make_run
 
@@ -196,7 +196,7 @@ def test_a_manifest_that_hides_the_residuals_is_refused(copy: Path) -> None:
 
 def test_residuals_are_part_of_the_space(exported: Exported, tmp_path: Path) -> None:
     run, bundle = exported
-    weights = run / WEIGHTS_FILE
+    weights = run / RUN_WEIGHTS_FILE
     assert bundle.manifest.weights_sha256 == weights_sha256(weights, run / FILE)
     table = np.random.default_rng(9).normal(size=(2, 64)).astype(np.float32)
     ItemResiduals.of(["a", "b"], table).save(tmp_path / "one")

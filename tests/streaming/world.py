@@ -21,6 +21,7 @@ from learn_features.contracts.deployment import DeploymentDocument, RankerVersio
 from learn_features.contracts.events import InteractionRecord
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import RESIDUALS_FILE
+from learn_features.contracts.run_files import RUN_WEIGHTS_FILE
 from learn_features.features.backfill import mark_filled
 from learn_features.features.rows import open_row_store
 from learn_features.features.store_file import REDIS_STORE, SQLITE_STORE
@@ -45,11 +46,12 @@ def build_bundle(folder: Path, seed: int) -> str:
 
     from learn_features.release.export import export_run
     from learn_features.towers.config import TowerConfig
+    from learn_features.towers.identity import weights_sha256
     from learn_features.towers.model import Towers
     from learn_features.towers.residuals import ItemResiduals
     from learn_features.towers.weights import save_towers
     from learn_features.training.recipe import Recipe
-    from learn_features.training.run import WEIGHTS_FILE, TrainingRun, write_run
+    from learn_features.training.run import TrainingRun, write_run
 
     spec = encoder_spec(EncoderConfig())
     towers = TowerConfig(
@@ -62,11 +64,14 @@ def build_bundle(folder: Path, seed: int) -> str:
     model = Towers(towers)
     with torch.no_grad():
         model.user.gaps.embedding.weight.normal_()  # so that gaps change a vector by much
-    save_towers(model, run_folder / WEIGHTS_FILE)
+    save_towers(model, run_folder / RUN_WEIGHTS_FILE)
     table = np.random.default_rng(seed).normal(size=(len(SEEN), towers.dimension)).astype(np.float32)
     ItemResiduals.of(SEEN, table).save(run_folder / RESIDUALS_FILE)
+    residuals = run_folder / RESIDUALS_FILE
     run = TrainingRun(
-        encoder=spec, history=RULE, towers=towers, preset="small", recipe=Recipe(), seed=seed,
+        weights_sha256=weights_sha256(run_folder / RUN_WEIGHTS_FILE, residuals), digests={},
+        trained_until=datetime(2020, 1, 1, tzinfo=UTC), preset="small", recipe=Recipe(), seed=seed,
+        encoder=spec, history=RULE, towers=towers,
         split="global_time", data_cutoff=datetime(2020, 1, 1, tzinfo=UTC), users=0, users_skipped=0,
         items=0, interactions=0, epochs=1, best_epoch=1, loss=0.0, validation={}, seconds=0.0,
     )  # fmt: skip

@@ -11,12 +11,13 @@ import torch
 
 from learn_features.config import Config
 from learn_features.contracts import times
+from learn_features.contracts.run_files import RUN_FILE
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError, SpaceMismatch
 from learn_features.release.export import export_run
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import tensors
-from learn_features.training.run import RUN_FILE, read_run
+from learn_features.training.run import read_run
 from learn_features.training.warm_start import open_parent
 from tests.release.conftest import CONTENT, ITEMS, make_run
 
