@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import content_catalogue, content_peers, content_stores
-from benchmarks.content_flops import GemmPeak, model_flops
+from benchmarks.flops import GemmPeak, model_flops
 from benchmarks.machine import emit
 from learn_features.config import EncoderConfig
 from learn_features.content.encoder import Encoder, open_encoder

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.content_flops import model_flops
-from benchmarks.gpu_training import PEAKS
+from benchmarks.flops import bf16_peak, model_flops
 from learn_features.content.encoder import Encoder
 from learn_features.content.templates import Cutter
 from learn_features.content.tokens import TextTokenizer
@@ -48,13 +47,6 @@ def gpu_mfu(texts: Sequence[str], tokenizer: Path, cut: Cutter) -> dict[str, flo
         started = time.perf_counter()
         encoder.extract(texts)
         seconds.append(time.perf_counter() - started)
-    name = torch.cuda.get_device_name()
-    peak = next((rate for part, rate in PEAKS.items() if part in name), None) or _measured()
+    peak = bf16_peak()
     rate = work / statistics.median(seconds)
     return {"mfu": rate / peak, "model_flops_per_second": rate, "peak_flops_per_second": peak}
-
-
-def _measured() -> float:
-    from benchmarks.content_flops import GemmPeak
-
-    return GemmPeak(torch.bfloat16, "cuda", 8_192)(2.0)

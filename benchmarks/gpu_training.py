@@ -5,16 +5,14 @@ import time
 from itertools import islice
 
 import numpy as np
-import torch
 
 from benchmarks import generated_log
 from benchmarks.contender import OURS, Contender
+from benchmarks.flops import bf16_peak
 from learn_features.towers.config import TowerConfig
 from learn_features.training.cuts import CutBatch
 from learn_features.training.recipe import recipe_preset
 
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-"""bf16 FLOP/s without sparsity, by a part of the device's name; others are measured."""
 ITEMS, USER_LENGTH = 100_000, 400
 """A history of 80 and targets of 40 fit into so many entries wherever the cut falls, but for few users."""
 WARM, ROUNDS, STEPS = 5, 5, 10
@@ -42,7 +40,7 @@ def gpu_mfu() -> dict[str, float]:
         taken = time.perf_counter() - started
         rates.append(work / taken)
         seconds.append(taken / STEPS)
-    peak = _peak()
+    peak = bf16_peak()
     return {
         "mfu": statistics.median(rates) / peak,
         "step_seconds": statistics.median(seconds),
@@ -60,23 +58,3 @@ def flops(config: TowerConfig, batch: CutBatch) -> float:
         attention = config.layers * 2 * 2 * width * (lengths * (lengths + 1) / 2).sum()  # QKᵀ and AV, causal
         total += per_entry * lengths.sum() + attention
     return 3 * float(total)
-
-
-def _peak() -> float:
-    name = torch.cuda.get_device_name()
-    for part, peak in PEAKS.items():
-        if part in name:
-            return peak
-    a = torch.randn(8192, 8192, dtype=torch.bfloat16, device="cuda")
-    _multiplied(a, 5)
-    return 20 * 2 * 8192**3 / _multiplied(a, 20)
-
-
-def _multiplied(a: torch.Tensor, times: int) -> float:
-    """Seconds of so many products."""
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    for _ in range(times):
-        a @ a
-    torch.cuda.synchronize()
-    return time.perf_counter() - started

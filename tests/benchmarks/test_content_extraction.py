@@ -8,7 +8,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from benchmarks import content_extraction
-from benchmarks.content_flops import model_flops
+from benchmarks.flops import model_flops
 
 CLAIMS = {
     "vs_sentence_transformers",

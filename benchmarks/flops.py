@@ -1,4 +1,4 @@
-"""Floating-point work of a text encoder over real tokens, and what the machine's matrix multiply reaches."""
+"""Floating-point work of a text encoder over real tokens, and what a machine can do."""
 
 import time
 
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 SIDE = 1_024
 """Side of the square matrices, 4 MiB each in fp32."""
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""bf16 FLOP/s without sparsity, by a part of the device's name; others are measured."""
 
 
 def model_flops(module: torch.nn.Module, lengths: NDArray[np.int64], *, causal: bool = False) -> float:
@@ -41,3 +43,10 @@ class GemmPeak:
                 torch.cuda.synchronize()
             count += 1
         return count * self._work / taken
+
+
+def bf16_peak() -> float:
+    """FLOP/s of the GPU, as its maker states or as matrix products reach."""
+    name = torch.cuda.get_device_name()
+    stated = next((rate for part, rate in PEAKS.items() if part in name), None)
+    return stated or GemmPeak(torch.bfloat16, "cuda", 8_192)(2.0)
