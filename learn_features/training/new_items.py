@@ -101,11 +101,13 @@ def _by_move(
     is_moving, seen_moves = column[targets] >= 0, column[seen_items] >= 0
     seen = torch.zeros(len(cases), len(moving), dtype=torch.bool)
     seen[seen_rows[seen_moves], column[seen_items][seen_moves]] = True
+    stayed = (staying >= own[:, None]).sum(1)  # only targets that move change places among these
     values = []
     for move in MOVES:
         moved = (users @ F.normalize(projected + move * step, dim=-1).T).masked_fill(seen, -torch.inf)
         wanted = torch.where(is_moving, moved[rows, column[targets].clamp_min(0)], own)[:, None]
-        ranks = (staying >= wanted).sum(1) + (moved >= wanted).sum(1)
+        stayed[is_moving] = (staying[is_moving] >= wanted[is_moving]).sum(1)
+        ranks = stayed + (moved >= wanted).sum(1)
         values.append(metrics.ndcg(ranks.numpy(), np.arange(len(ranks) + 1), PLACES).sum())
     return np.array(values)
 
