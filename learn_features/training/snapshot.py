@@ -26,7 +26,9 @@ def take_snapshot(
 
     An `owner` (a DAG run) that has its snapshot keeps it, whatever `data_folder` holds by now. Another
     one's snapshot is as good if the tables are the same; else it is refused, or with `fresh` gives way,
-    together with what was trained on it. Raises `DataError`, `ConfigError`.
+    together with what was trained on it.
+
+    Raises `DataError`, `ConfigError` (other data; with `fresh`, a training that runs there).
     """
     folder, target = Path(run_folder), snapshot_folder(run_folder)
     if (target / OWNER).exists() and (target / OWNER).read_text() == owner:
@@ -36,8 +38,9 @@ def take_snapshot(
         table_files.read_table(Path(data_folder), name).path for name in (tables.ITEMS, tables.INTERACTIONS)
     ]
     if fresh:
-        run_folder_files.discard(folder)
-        shutil.rmtree(target, ignore_errors=True)
+        with run_folder_files.alone_in(folder):
+            run_folder_files.discard(folder)
+            shutil.rmtree(target, ignore_errors=True)
     elif target.exists():
         if all(_same(source, target / source.name) for source in sources):
             return str(run_folder)

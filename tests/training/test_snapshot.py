@@ -8,6 +8,7 @@ import pytest
 
 from learn_features.config import Config
 from learn_features.errors import ConfigError, DataError
+from learn_features.training.run import alone_in
 from learn_features.training.snapshot import snapshot_folder, take_snapshot
 from tests.training.dataset import write_data
 
@@ -59,5 +60,14 @@ def test_bad_data_leave_what_is_there(taken: tuple[Config, Path, Path]) -> None:
     before = users(run)
     (data / "items.parquet").write_bytes(b"no table")
     with pytest.raises(DataError, match="cannot be read"):
+        take_snapshot(config, data, run, owner="tuesday", fresh=True)
+    assert users(run) == before
+
+
+def test_a_training_that_runs_is_not_disturbed(taken: tuple[Config, Path, Path]) -> None:
+    config, data, run = taken
+    before = users(run)
+    write_data(data, users=9)
+    with alone_in(run), pytest.raises(ConfigError, match="another training writes to it"):
         take_snapshot(config, data, run, owner="tuesday", fresh=True)
     assert users(run) == before
