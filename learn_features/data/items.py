@@ -55,6 +55,13 @@ def read_items(
             f"{table.path}: {empty.sum():,} of {items.height:,} items have no text and cannot be told "
             f"apart by content; first: {first}"
         )
+    alike = items.select(c.ITEM_TEXT_COLUMNS).is_duplicated() & ~empty
+    if alike.any():
+        first = ", ".join(items[c.ITEM_ID].filter(alike).head(SHOWN_ROWS))
+        warnings.append(
+            f"{table.path}: {alike.sum():,} of {items.height:,} items say the very same as another one; "
+            f"nothing but interactions tells them apart; first: {first}"
+        )
     return items
 
 

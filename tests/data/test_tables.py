@@ -230,6 +230,14 @@ def test_written_data_set_reads_back(folder: Folder, tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "copy").iterdir()) == ["interactions.parquet", "items.parquet"]
 
 
+def test_items_that_say_the_same_are_counted(folder: Folder) -> None:
+    same = {"title": ["Red tent", "Lamp", "Red tent"], "category": ["Home"] * 3, "price": [4.5, None, 4.5]}
+    warnings = read_dataset(folder(same), DataConfig(), now_us=NOW_US).warnings
+    assert any("2 of 3 items say the very same as another one; " in warning for warning in warnings)
+    same["price"] = [4.5, None, 4.6]
+    assert read_dataset(folder(same), DataConfig(), now_us=NOW_US).warnings == []
+
+
 def test_whole_microseconds_are_times_as_text_too(folder: Folder) -> None:
     numbers = [1_740_000_000_000_000 + step for step in range(4)]
     as_numbers = read_dataset(folder(None, {"event_timestamp": numbers}), DataConfig(), now_us=NOW_US)
