@@ -23,8 +23,8 @@ def read_items(
     """All contract columns of the items table, in the file's order; appends to `warnings`.
 
     `attributes`: columns of the file that enter the contract's of this name, as far as there are.
-    `all_may_be_empty`: the rows are a part of a catalogue. Raises `DataError`: no title column, null or
-    repeated ids, no text at all, wrong types, wrong times.
+    `all_may_be_empty`: the rows are a part of a catalogue, and not compared with each other. Raises
+    `DataError`: no title column, null or repeated ids, no text at all, wrong types, wrong times.
     """
     ids = table.ids(c.ITEM_ID)
     table.refuse(c.ITEM_ID, ids.is_duplicated(), "repeat an id", "keep one row an item")
@@ -55,6 +55,8 @@ def read_items(
             f"{table.path}: {empty.sum():,} of {items.height:,} items have no text and cannot be told "
             f"apart by content; first: {first}"
         )
+    if all_may_be_empty:
+        return items
     alike = items.select(c.ITEM_TEXT_COLUMNS).is_duplicated() & ~empty
     if alike.any():
         first = ", ".join(items[c.ITEM_ID].filter(alike).head(SHOWN_ROWS))

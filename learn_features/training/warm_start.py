@@ -15,7 +15,7 @@ from learn_features.contracts import times
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import EncoderSpec
 from learn_features.data.splits import Split
-from learn_features.errors import ConfigError, SpaceMismatch
+from learn_features.errors import BundleError, ConfigError, SpaceMismatch
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
@@ -119,11 +119,8 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
         towers.item.similar.make_room(len(state.get(LENDING[0], ())))
     own = towers.state_dict()
     towers.load_state_dict({name: state.get(name, own[name]) for name in own})
-    until = about.get("trained_until")
-    return Parent(
-        towers,
-        about.get("space_id"),
-        load_residuals(uri),
-        about.get("split"),
-        datetime.fromisoformat(until) if until else None,
-    )
+    try:
+        kind, until = about["split"], datetime.fromisoformat(about["trained_until"])
+    except (KeyError, TypeError, ValueError):
+        raise BundleError(f"{uri}: does not say on what it was trained; train it again") from None
+    return Parent(towers, about.get("space_id"), load_residuals(uri), kind, until)

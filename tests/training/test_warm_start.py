@@ -13,7 +13,7 @@ from learn_features.config import Config
 from learn_features.contracts import times
 from learn_features.contracts.run_files import RUN_FILE
 from learn_features.data.splits import Split
-from learn_features.errors import ConfigError, SpaceMismatch
+from learn_features.errors import BundleError, ConfigError, SpaceMismatch
 from learn_features.release.export import export_run
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import tensors
@@ -80,6 +80,15 @@ def test_a_parent_of_before_is_taken_where_nothing_changed(tmp_path):
     now = about.towers.model_copy(update={"residuals": True})
     with pytest.raises(SpaceMismatch, match=r"its towers differs \(residuals False → True\)"):
         open_parent(older, about.encoder, about.history, now)
+
+
+def test_a_parent_that_does_not_say_on_what_it_was_trained_is_refused(tmp_path):
+    silent = make_run(tmp_path / "run")
+    about, raw = read_run(silent), json.loads((silent / RUN_FILE).read_text())
+    del raw["trained_until"]
+    (silent / RUN_FILE).write_text(json.dumps(raw))
+    with pytest.raises(BundleError, match="does not say on what it was trained"):
+        open_parent(silent, about.encoder, about.history, about.towers)
 
 
 @pytest.mark.parametrize("gained", [True, False])
