@@ -20,6 +20,7 @@ length_groups     rows of like length together, so that little is padding
 trained           what is trained: towers and the table of item residuals
 content_table     content vectors in one place, on the GPU where they fit
 content_file      the same on disk
+phase             what a phase is, and where it stands
 loop              one phase: epochs, best state, early stopping
 step              gradients of a batch: passes, processes, precision
 optimiser         AdamW, schedule, moving average

@@ -23,7 +23,7 @@ from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
-from learn_features.training.loop import Counters, Fit, Phase, Progress
+from learn_features.training.loop import Fit, Progress
 from learn_features.training.new_items import (
     KNOWN,
     NewItems,
@@ -35,6 +35,7 @@ from learn_features.training.new_items import (
     take_back_move,
 )
 from learn_features.training.objectives import objective
+from learn_features.training.phase import Counters, Phase
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
 from learn_features.training.trained import Trained

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from learn_features.config import Config, TrainingConfig
 from learn_features.data.sequences import Sequences
+from learn_features.training.train import train
+from tests.training.dataset import write_data
 
 
 @pytest.fixture
@@ -19,3 +22,13 @@ def make_sequences():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Settings, a folder with `data` and a trained `run`, and what its training reported."""
+    base = tmp_path_factory.mktemp("training")
+    config = Config(state=str(base / "state"), training=TrainingConfig(epochs=2))
+    write_data(base / "data")
+    report = train(config, base / "data", base / "run")
+    return config, base, report

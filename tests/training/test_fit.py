@@ -13,8 +13,9 @@ from learn_features.towers.scoring import item_vectors, scorer
 from learn_features.towers.weights import tensors
 from learn_features.training.content_file import check_content
 from learn_features.training.fit import Tuning, fit
-from learn_features.training.loop import Fit, Phase
+from learn_features.training.loop import Fit
 from learn_features.training.new_items import NewItems
+from learn_features.training.phase import Phase
 from learn_features.training.ranks import alone
 from learn_features.training.trained import Trained
 from learn_features.training.warm_start import Parent

@@ -8,8 +8,9 @@ from learn_features.towers.model import Towers
 from learn_features.training import content_table
 from learn_features.training.content_table import ContentTable
 from learn_features.training.fit import fit
-from learn_features.training.loop import Fit, Phase
+from learn_features.training.loop import Fit
 from learn_features.training.objectives import objective
+from learn_features.training.phase import Phase
 from learn_features.training.ranks import alone
 from learn_features.training.trained import Trained
 from tests.training.world import ITEMS, RESUMED, WITH_RESIDUALS, checkpointed, content_of, make_split
