@@ -180,6 +180,7 @@ def _train(
         )  # fmt: skip
         if ranks.leads:
             trained_on = parts.train_and_validation if recipe.ends_on_validation else parts.train
+            ends = [times.from_us(trained_on.newest_us), warm.trained_until if warm else None]
             run = TrainingRun(
                 encoder=spec,
                 history=config.history,
@@ -189,7 +190,7 @@ def _train(
                 seed=seed,
                 split=parts.kind,
                 data_cutoff=times.from_us(parts.data_cutoff_us),
-                trained_until=times.from_us(trained_on.newest_us),
+                trained_until=max(end for end in ends if end is not None),
                 parent=warm.space_id if warm else None,
                 users=len(parts.train) - skipped,
                 users_skipped=skipped,

@@ -58,6 +58,18 @@ def test_a_warm_start_begins_with_the_parents_weights(trained):
     )
 
 
+def test_a_child_knows_what_its_parent_knew(trained, tmp_path):
+    config, base, _ = trained
+    short = TrainingConfig(recipe={"final": "none"}, epochs=1)
+    asked = config.model_copy(update={"training": short})
+    train(asked, base / "data", tmp_path / "alone")
+    train(asked, base / "data", tmp_path / "child", parent=str(base / "run"))
+    alone, child, parent = (
+        read_run(run).trained_until for run in (tmp_path / "alone", tmp_path / "child", base / "run")
+    )
+    assert alone < child == parent
+
+
 def test_a_parent_of_another_rule_is_refused(trained):
     config, base, _ = trained
     shorter = config.model_copy(update={"history": HistoryRule(max_length=20)})
