@@ -17,7 +17,7 @@ from learn_features.training.content_table import ContentTable
 from learn_features.training.cuts import CutBatch
 from learn_features.training.dense_all_action import DenseAllAction
 from learn_features.training.item_to_item import ItemToItem
-from learn_features.training.loop import Fit, Phase
+from learn_features.training.loop import Loop, Phase
 from learn_features.training.next_item import NextItem
 from learn_features.training.ranks import alone
 from learn_features.training.recipe import recipe_preset
@@ -71,7 +71,7 @@ class Contender:
             dense = DenseAllAction if method == OURS else PaddedDenseAllAction
             self.task = dense(data, content, self.recipe, ranks)
         phase = Phase("steps", 0, self.recipe.epochs, self.recipe.epochs, self.recipe.learning_rate)
-        self._fit = Fit(self.model, self.task, self.recipe, phase, seed=0, ranks=ranks)
+        self._loop = Loop(self.model, self.task, self.recipe, phase, seed=0, ranks=ranks)
         self._step = Step(self.model, self.task, self.recipe, ranks, seed=0, phase=0)
         self._device = ranks.device
         self.setup_seconds = time.perf_counter() - started
@@ -81,7 +81,7 @@ class Contender:
 
     def update(self, batch: Any) -> None:
         """One optimiser step, as the loop takes it."""
-        self._fit.update(batch)
+        self._loop.update(batch)
 
     def timed(self, batch: Any) -> float:
         """Seconds of an `update`, to its very end."""

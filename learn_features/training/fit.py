@@ -23,7 +23,7 @@ from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
-from learn_features.training.loop import Fit, Progress
+from learn_features.training.loop import Loop, Progress
 from learn_features.training.new_items import (
     KNOWN,
     NewItems,
@@ -147,7 +147,7 @@ def fit(
             )  # fmt: skip
             if model.towers.item.similar is not None:
                 model.towers.item.similar.make_room(0)
-            run = Fit(model, task, recipe, phase, seed=seed, ranks=ranks)
+            run = Loop(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:
                 check_tensors(saved.tensors, run.tensors())
                 run.restore(saved.tensors, Counters.of(saved.counters["now"]))
@@ -275,7 +275,7 @@ def _place_new_items(
         standing[stays] -= move_new_items(model, content, cases, found.move).cpu().numpy()
 
 
-def _saver(run: Fit, ended: list[Counters], checkpoints: Checkpoints) -> Callable[[bool], None]:
+def _saver(run: Loop, ended: list[Counters], checkpoints: Checkpoints) -> Callable[[bool], None]:
     """Puts down a checkpoint of `run` when it is time to."""
 
     def save(epoch_end: bool) -> None:

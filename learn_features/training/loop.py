@@ -66,7 +66,7 @@ class _Reading:
         return float(self._scalar)
 
 
-class Fit:
+class Loop:
     """Trains `model` in place through one phase."""
 
     def __init__(

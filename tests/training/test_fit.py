@@ -13,7 +13,7 @@ from learn_features.towers.scoring import item_vectors, scorer
 from learn_features.towers.weights import tensors
 from learn_features.training.content_file import check_content
 from learn_features.training.fit import Tuning, fit
-from learn_features.training.loop import Fit
+from learn_features.training.loop import Loop
 from learn_features.training.new_items import NewItems
 from learn_features.training.phase import Phase
 from learn_features.training.ranks import alone
@@ -171,7 +171,7 @@ def test_a_growing_loss_stops():
     towers = Towers(TOWERS.model_copy(update={"learnable_temperature": True}))
     model = Trained(towers, np.arange(ITEMS), ITEMS)
     phase = Phase("tune", 0, epochs=9, schedule_epochs=9, peak=1e-3)
-    run = Fit(model, Growing(), RECIPE, phase, seed=0, ranks=alone())
+    run = Loop(model, Growing(), RECIPE, phase, seed=0, ranks=alone())
     with pytest.raises(ConfigError, match=r"from 2\.500 at .* to 6\.250 in epoch 2 of tune; start anew"):
         run.run()
 

@@ -8,7 +8,7 @@ from learn_features.towers.model import Towers
 from learn_features.training import content_table
 from learn_features.training.content_table import ContentTable
 from learn_features.training.fit import fit
-from learn_features.training.loop import Fit
+from learn_features.training.loop import Loop
 from learn_features.training.objectives import objective
 from learn_features.training.phase import Phase
 from learn_features.training.ranks import alone
@@ -63,7 +63,7 @@ def test_a_step_is_queued_without_waiting_for_the_gpu(loss):
     model = Trained(Towers(WITH_RESIDUALS), np.arange(ITEMS), ITEMS, row_dropout=0.3).to(ranks.device)
     table = ContentTable(content_of(), ranks.device)
     task = objective(make_split(True).train, table, recipe, WITH_RESIDUALS.max_length, ranks)
-    run = Fit(model, task, recipe, Phase("steps", 0, 1, 1, 1e-3), seed=0, ranks=ranks)
+    run = Loop(model, task, recipe, Phase("steps", 0, 1, 1, 1e-3), seed=0, ranks=ranks)
     first, *others = task.batches(np.random.default_rng(0))
     run.update(first)
     torch.cuda.set_sync_debug_mode("error")
