@@ -161,11 +161,9 @@ def fit(
                 checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
             )
             if phase.name == TUNE and len(new):
-                log = parts.train_and_validation
-                borrowing = ranks.told([find_strength(model, content_tensor, sequences, log, new)])[0]
-                lend(model, content_tensor, sequences, borrowing)
-                move = ranks.told([find_move(model, content_tensor, asked, new, passed_over)])[0]
-                run.counters.new_items = NewItems(move, borrowing)
+                run.counters.new_items = _find_new_items(
+                    model, content_tensor, parts, sequences, asked, new, passed_over, ranks
+                )
             if phase.name == TUNE and on_tuned is not None:
                 on_tuned(model)
             ended.append(run.counters)
@@ -254,6 +252,24 @@ def _start(
     else:
         model.set_residuals(parent.residuals_of([item_ids[row] for row in taken]))
     return model
+
+
+def _find_new_items(
+    model: Trained,
+    content: Tensor,
+    parts: Split,
+    fitted_on: Sequences,
+    cases: Cases,
+    new: NDArray[np.int64],
+    passed_over: NDArray[np.int64],
+    ranks: Ranks,
+) -> NewItems:
+    """Where items that nobody has taken stand best, found with those (`new`) that were left out of what the
+    model was `fitted_on`; it lends as found. The first rank decides for all."""
+    borrowing = ranks.told([find_strength(model, content, fitted_on, parts.train_and_validation, new)])[0]
+    lend(model, content, fitted_on, borrowing)
+    move = ranks.told([find_move(model, content, cases, new, passed_over)])[0]
+    return NewItems(move, borrowing)
 
 
 def _place_new_items(
