@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import emit
+from benchmarks.machine import emit, run
 from benchmarks.quality import METRICS, Method, row
 from benchmarks.world import World, add_data_arguments, log, open_world
 from learn_features.evaluation.baselines import tuned
@@ -200,4 +200,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -23,7 +23,7 @@ class PaddedNextItem(NextItem):
     """Scores of all items (no catalogue is sampled here) at all `max_length` positions of every row."""
 
     def loss(self, model: Trained, batch: WindowBatch, rng: np.random.Generator) -> Tensor:
-        content, towers, chosen = self._content, model.towers, self._all
+        content, towers, chosen = self._content, model.towers, self.candidates(batch, rng)
         items = _widened(batch.items, self._max_length)
         rows, positions, targets = map(
             content.to_device, (batch.rows, batch.positions, chosen.rows[batch.targets])
@@ -43,7 +43,7 @@ class PaddedNextItem(NextItem):
         column = target.clamp_min(0).unsqueeze(-1)
         with torch.autocast(users.device.type, enabled=False):
             logits = towers.scale * users.float() @ catalogue.float().T
-            logits = logits.masked_fill(self._context(batch, place, column), _HIDDEN)
+            logits = logits.masked_fill(self._context(batch, place, column, len(chosen.items)), _HIDDEN)
             log_probability = F.log_softmax(logits, dim=-1)
             loss = -log_probability.gather(-1, column).squeeze(-1)
             if self._teacher is not None:
@@ -56,11 +56,11 @@ class PaddedNextItem(NextItem):
                 loss = (1 - share * votes.sum(-1)) * loss + share * taught
         return (loss * wanted).sum() / wanted.sum()
 
-    def _context(self, batch: WindowBatch, place: Tensor, column: Tensor) -> Tensor:
-        """(B, L, M) bool: items up to each position, but for its target."""
+    def _context(self, batch: WindowBatch, place: Tensor, column: Tensor, count: int) -> Tensor:
+        """(B, L, M = `count`) bool: items up to each position, but for its target."""
         lengths = self._content.to_device(batch.lengths)
         real = torch.arange(place.shape[1], device=place.device) < lengths[:, None]
-        entered = torch.zeros(*place.shape, len(self._all.items), dtype=torch.uint8, device=place.device)
+        entered = torch.zeros(*place.shape, count, dtype=torch.uint8, device=place.device)
         entered.scatter_(2, place.unsqueeze(-1), real.unsqueeze(-1).to(torch.uint8))
         so_far = entered.cumsum(1, dtype=torch.uint8) > 0
         return so_far.scatter_(2, column, False)

@@ -28,8 +28,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import emit
+from benchmarks.machine import emit, run
 from benchmarks.world import World, add_data_arguments, log, open_world
+from learn_features.errors import DataError
 from learn_features.evaluation import cold
 from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
@@ -154,7 +155,11 @@ def ask_cold(
     world: World, seeds: range, tuning: Tuning, fitted: dict[str, TunedBaseline]
 ) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
     """Rows and claims for test cases that ask for a held-out item."""
-    held_out = cold.held_out_items(world.parts, world.n_items)
+    try:
+        held_out = cold.held_out_items(world.parts, world.n_items)
+    except DataError as error:
+        log.print(str(error))
+        return [], {}
     parts = cold.without(world.parts, held_out)
     cases = world.parts.test.targeting(held_out)
     log.print(f"cold items: {held_out.sum():,} held out, {len(cases):,} test cases ask for one")
@@ -192,7 +197,7 @@ def lifts(methods: dict[str, Method]) -> dict[str, Interval]:
     resample = Bootstrap(len(methods[OURS].answers[0]))
     rivals = {name: m for name, m in methods.items() if name in BASELINES and not m.sees_clock}
     claims = {}
-    for claim, metric in zip(("recall_lift", "ndcg_lift"), METRICS, strict=True):
+    for claim, metric in zip(("recall_lift", "ndcg_lift"), METRICS, strict=True) if rivals else ():
         best = max(rivals, key=lambda name: rivals[name].values(metric).mean())
         claims[claim] = resample.ratio(methods[OURS].values(metric), rivals[best].values(metric))
     if "towers, timed" in methods and RECENT in methods:
@@ -259,4 +264,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

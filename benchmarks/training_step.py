@@ -32,7 +32,7 @@ from rich.table import Table
 from benchmarks import generated_log
 from benchmarks.contender import OURS, PLAIN, Contender, check_same, interactions
 from benchmarks.gpu_training import gpu_mfu
-from benchmarks.machine import emit
+from benchmarks.machine import emit, run
 from benchmarks.peak_memory import PeakMemory
 from learn_features.contracts.history import HistoryRule
 from learn_features.data.sequences import Sequences
@@ -244,4 +244,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

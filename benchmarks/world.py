@@ -20,6 +20,7 @@ from learn_features.data.cases import Cases
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Split, split
 from learn_features.data.tables import Dataset, read_dataset
+from learn_features.errors import DataError
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import Scorer, evaluate
 from learn_features.simulation.world import simulate
@@ -77,6 +78,10 @@ def open_world(asked: argparse.Namespace) -> World:
         sys.exit("name both --items FILE and --interactions FILE (--quick does without)")
     dataset = read(asked.items, asked.interactions) if asked.items else simulated()
     users = dataset.interactions.group_by(c.USER_ID).len().filter(pl.col("len") >= asked.min_interactions)
+    if users.is_empty():
+        raise DataError(
+            f"{asked.interactions}: no user has {asked.min_interactions} interactions (--min-interactions)"
+        )
     dataset = replace(
         dataset, interactions=dataset.interactions.join(users.select(c.USER_ID), on=c.USER_ID, how="semi")
     )

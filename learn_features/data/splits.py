@@ -102,9 +102,9 @@ def split(
     for name, cases in (("validation", result.validation), ("test", result.test)):
         if len(cases) == 0:
             raise DataError(
-                f"the {name} part of the split ({kind}) has no user with a history before and a new item"
-                f" after the cut; {len(log):,} users and {len(log.items):,} interactions are too few: give "
-                "users with several interactions, or a longer stretch of time"
+                f"the {name} part of the split ({kind}) asks nobody anything: of {len(log):,} users with "
+                f"{len(log.items):,} interactions none has a history before the cut and after it an item not "
+                "taken before; give users who take new items to the end, or a longer stretch of time"
             )
     return result
 

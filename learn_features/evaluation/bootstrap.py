@@ -37,14 +37,18 @@ class Resampled:
         return Resampled(self.value - other.value, self.resamples - other.resamples)
 
     def over(self, other: "Resampled") -> "Resampled":
-        """Infinite where the other is 0."""
+        """Infinite where the other is 0, not a number where both are."""
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(np.float64(self.value) / other.value)
             return Resampled(value, self.resamples / other.resamples)
 
     def interval(self, level: float = LEVEL) -> Interval:
+        """Bounds are resamples themselves and may be infinite; those without a value (0 / 0) do not count."""
         outside = (1 - level) / 2
-        low, high = np.quantile(self.resamples, [outside, 1 - outside])
+        told = self.resamples[~np.isnan(self.resamples)]
+        if not len(told):
+            return Interval(self.value, np.nan, np.nan)
+        low, high = np.quantile(told, [outside, 1 - outside], method="inverted_cdf")
         return Interval(self.value, float(low), float(high))
 
 

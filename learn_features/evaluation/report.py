@@ -28,6 +28,8 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     """One or two sentences: who wins by how much, and where the towers stand."""
     order = ranked(methods)
     winner = order[0]
+    if methods[winner][CRITERION] == 0:
+        return "On Recall@10 no method finds anything."
     verb = "win" if winner in ("towers", "content") else "wins"
     text = f"On Recall@10 {NAMES.get(winner, winner)} {verb} with {methods[winner][CRITERION]:.4f}"
     if len(order) > 1:

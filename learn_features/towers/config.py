@@ -55,7 +55,7 @@ class TowerConfig(BaseModel):
     from known ones (`places_new_items`); 0: they borrow nothing."""
     max_length: int = Field(default=50, ge=1)
     """Longest history that positions and recency weights tell apart; the history rule's."""
-    temperature: float = Field(default=0.07, gt=0)
+    temperature: float = Field(default=0.07, ge=0.01)
     learnable_temperature: bool = False
 
     @model_validator(mode="after")

@@ -143,6 +143,7 @@ def fit(
                 sequences = parts.train.where(~np.isin(parts.train.items, new))
             task = objective(
                 sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
+                untaken=_untaken(items, sequences, new, later),
                 asked_at_history_end=parts.validation.ages_us is not None,
             )  # fmt: skip
             if model.towers.item.similar is not None:
@@ -214,6 +215,15 @@ def _passed_over(
     if later is None and parts.kind == "global_time":
         return np.zeros(0, dtype=np.int64)
     return np.setdiff1d(np.arange(items), taken if later is None else np.union1d(taken, later))
+
+
+def _untaken(
+    items: int, sequences: Sequences, new: NDArray[np.int64], later: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Items that `sequences` lack and that are not held out as new either, rising."""
+    return np.setdiff1d(
+        np.arange(items), np.concatenate((sequences.items, new, new if later is None else later))
+    )
 
 
 def _start(

@@ -41,6 +41,8 @@ SELECTED_BY = "ndcg_at_10"
 DIVERGED = 1.0
 """An epoch's mean loss so many nats above the first step's, which no training had touched, means that
 training has diverged."""
+SETTLED_STEPS = 100
+"""Before so many steps that is judged at a phase's end only: the first ones at a high rate may overshoot."""
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +109,8 @@ class Loop:
         """
         while not self._over(validate is not None):
             epoch = self._epoch(validate, progress, checkpoint)
+            if self.counters.step >= SETTLED_STEPS or self._over(validate is not None):
+                self._check_growth(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
             if checkpoint is not None:
@@ -192,12 +196,6 @@ class Loop:
         if not counters.in_epoch:
             raise ConfigError("training: an epoch has no batch; there are too few users with a next item")
         mean = counters.loss_sum / counters.in_epoch
-        first = counters.first_loss
-        if first is not None and mean > first + DIVERGED:
-            raise ConfigError(
-                f"training: the loss grew from {first:.3f} at the first step to {mean:.3f} in epoch {number}"
-                f" of {self.phase.name}; {self._calmer}"
-            )
         validation = self._validation(validate, number)
         rate = self._schedule.at(counters.step - 1)
         seconds = time.perf_counter() - started
@@ -210,6 +208,14 @@ class Loop:
             " ".join(f"{name} {value:.4f}" for name, value in validation.items()),
         )  # fmt: skip
         return epoch
+
+    def _check_growth(self, epoch: Epoch) -> None:
+        first = self.counters.first_loss
+        if first is not None and epoch.loss > first + DIVERGED:
+            raise ConfigError(
+                f"training: the loss grew from {first:.3f} at the first step to {epoch.loss:.3f} in epoch"
+                f" {epoch.epoch} of {self.phase.name}; {self._calmer}"
+            )
 
     def update(self, batch: Any) -> None:
         """One optimiser step on `batch`."""

@@ -79,6 +79,8 @@ def find_move(
     for first in range(0, len(cases), CASES_AT_ONCE):
         part = slice(first, first + CASES_AT_ONCE)
         values += _by_move(users[part], cases.select(part), vectors, moving, (aligned + borrowed).cpu(), step)
+    if not values.any():  # nothing is found wherever they stand
+        return 0.0
     return float(MOVES[np.flatnonzero(values >= (1 - TOLERANCE) * values.max())[-1]])
 
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
 from learn_features.errors import ConfigError
-from learn_features.training import candidates, losses, windows
-from learn_features.training.candidates import Candidates
+from learn_features.training import losses, windows
+from learn_features.training.candidates import Candidates, Catalogue
 from learn_features.training.content_table import ContentTable
 from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.recipe import Recipe
@@ -25,14 +26,15 @@ log = logging.getLogger(__name__)
 class NextItem:
     """Softmax over the trained catalogue (or a sample of it) at all positions.
 
-    Items that no sequence holds are no negatives: new items are not pushed away from everybody. Items of
-    the context are none either: a ranking leaves them out, and a user vector made of their vectors could
-    only move away from them by losing what they say.
+    Items that no sequence holds are no negatives, unless they are among the `untaken`: new items are not
+    pushed away from everybody. Items of the context are none either: a ranking leaves them out, and a user
+    vector made of their vectors could only move away from them by losing what they say.
 
     Args:
         item_to_item: what tuned item-to-item models found in this log: how much backward pairs count in
             item-CF decides how often a sequence is read backwards, and the better model's votes are the
             teacher's. None: neither.
+        untaken: items of the catalogue that nobody took and that are not new, rising (`candidates.py`).
         asked_at_history_end: whether an age is that of the history's end, as leave-one-out asks, or
             that of the target, as users are served at one time whenever their histories ended.
     """
@@ -45,6 +47,7 @@ class NextItem:
         max_length: int,
         item_to_item: ItemToItem | None = None,
         *,
+        untaken: NDArray[np.int64] | None = None,
         asked_at_history_end: bool = False,
     ) -> None:
         self._content, self._recipe, self._max_length = content, recipe, max_length
@@ -53,14 +56,21 @@ class NextItem:
         self._backward_share = 0.0
         if item_to_item and recipe.backwards:
             self._backward_share = item_to_item.cf.backward / (1 + item_to_item.cf.backward)
-        self._all = candidates.everything(np.unique(sequences.items).astype(np.int64), len(content))
+        trained = np.unique(sequences.items).astype(np.int64)
+        self._catalogue = Catalogue(
+            trained,
+            trained[:0] if untaken is None else untaken,
+            len(content),
+            size=recipe.max_candidates,
+            untaken_weight=recipe.untaken_weight,
+        )
         self._teacher: ItemToItemTeacher | None = None
         if item_to_item and recipe.teacher_share:
-            if len(self._all.items) <= TAUGHT_ITEMS:
+            if len(trained) <= TAUGHT_ITEMS:
                 folds = np.random.default_rng(0)
                 self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, rng=folds)
             else:
-                log.info("%d trained items are too many for a teacher", len(self._all.items))
+                log.info("%d trained items are too many for a teacher", len(trained))
         whole = windows.steps_per_epoch(windows.pairs(sequences), recipe.pairs_per_step)
         self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
         self._sequences = sequences.both_ways() if self._backward_share else sequences
@@ -109,9 +119,12 @@ class NextItem:
             targets=batch.targets[chosen],
         )
 
+    def candidates(self, batch: WindowBatch, rng: np.random.Generator) -> Candidates:
+        return self._catalogue.draw(np.concatenate((batch.targets, batch.items.ravel())), rng)
+
     def loss(self, model: Trained, batch: WindowBatch, rng: np.random.Generator) -> Tensor:
         content, towers = self._content, model.towers
-        chosen = self._chosen(batch, rng)
+        chosen = self.candidates(batch, rng)
         items = content.to_device(chosen.items)
         rows, positions = content.to_device(batch.rows), content.to_device(batch.positions)
         place = content.to_device(chosen.rows[batch.items].clip(0))  # of padding: any
@@ -135,13 +148,6 @@ class NextItem:
             votes_share=self._recipe.teacher_share,
             log_weights=None if chosen.log_weights is None else content.to_device(chosen.log_weights),
         )
-
-    def _chosen(self, batch: WindowBatch, rng: np.random.Generator) -> Candidates:
-        size = self._recipe.max_candidates
-        if len(self._all.items) <= size:
-            return self._all
-        needed = np.concatenate((batch.targets, batch.items.ravel()))
-        return candidates.sample(self._all.items, len(self._content), size, needed, rng)
 
 
 def _context(place: Tensor, rows: Tensor, positions: Tensor, none: int) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from learn_features.data.sequences import Sequences
@@ -62,12 +63,14 @@ def objective(
     ranks: Ranks,
     item_to_item: ItemToItem | None = None,
     *,
+    untaken: NDArray[np.int64] | None = None,
     asked_at_history_end: bool = False,
 ) -> Objective:
-    """The recipe's objective; for next-item softmax what `item_to_item` models found and when users are asked
-    for (next_item.py)."""
+    """The recipe's objective; for next-item softmax what `item_to_item` models found, what nobody took and
+    when users are asked for (next_item.py)."""
     if recipe.loss == "softmax":
         return NextItem(
-            sequences, content, recipe, max_length, item_to_item, asked_at_history_end=asked_at_history_end
-        )
+            sequences, content, recipe, max_length, item_to_item,
+            untaken=untaken, asked_at_history_end=asked_at_history_end,
+        )  # fmt: skip
     return DenseAllAction(sequences, content, recipe, ranks)

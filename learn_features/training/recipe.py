@@ -65,6 +65,10 @@ class Recipe(BaseModel):
     max_candidates: int = Field(default=10_000, ge=2)
     """softmax: of more trained items than this so many are drawn as negatives, anew each step."""
 
+    untaken_weight: float = Field(default=0.1, ge=0, le=1)
+    """softmax: what an item that nobody took counts as a negative, beside 1 of a trained one:
+    enough to learn that its text is not what is wanted, little enough for new items; 0: nothing."""
+
     users_per_step: int = Field(default=240, ge=2)
     """dense_all_action: users a step, each the others' negatives."""
     history_length: int = Field(default=80, ge=1)

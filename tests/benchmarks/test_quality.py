@@ -1,10 +1,14 @@
 """The benchmarks' smoke runs: all claims are there, and are what the rows say."""
 
 import json
+import math
+import sys
 
 import pytest
 
-from benchmarks import ablations, quality
+from benchmarks import ablations, machine, quality
+from learn_features.errors import DataError
+from learn_features.evaluation import cold
 
 
 def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
@@ -56,3 +60,32 @@ def test_ablations_can_be_asked_for_some_variants_only(capsys, tmp_path):
     fitted = [row["method"] for row in result["rows"] if "method" in row]
     assert fitted == [ablations.NONE, ablations.NONE_TUNED, ablations.B, ablations.IDS]
     assert result["claims"].keys() == {"alignment_lift", "alignment_over_plain_mean", "text_over_ids"}
+
+
+def test_json_has_no_numbers_that_are_none(capsys):
+    rows = [{"method": "towers", "interval": [0.5, math.inf]}]
+    machine.emit("quality", rows, {"recall_lift": math.nan, "ndcg_lift": 1.0}, True, lambda: None)
+    result = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert result["claims"] == {"recall_lift": None, "ndcg_lift": 1.0}
+    assert result["rows"][0]["interval"] == [0.5, None]
+
+
+def test_what_is_wrong_with_the_data_is_said_in_a_line(monkeypatch, tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\na,Tent\nb,Stove\n")
+    (tmp_path / "log.csv").write_text("user_id,item_id,position\nu,a,0\nu,b,1\n")
+    asked = ["quality.py", "--items", f"{tmp_path}/items.csv", "--interactions", f"{tmp_path}/log.csv"]
+    monkeypatch.setattr(sys, "argv", asked)
+    with pytest.raises(SystemExit, match=r"quality.py: .*log.csv: no user has 5 interactions"):
+        machine.run(quality.main)
+
+
+def test_without_a_rival_or_a_case_that_asks_for_cold_items_the_rest_is_said(monkeypatch, capsys, tmp_path):
+    def none(*_arguments):
+        raise DataError("cold items: none of the test targets is held out")
+
+    monkeypatch.setattr(cold, "held_out_items", none)
+    monkeypatch.setattr(quality, "QUICK", ["recent_popularity"])
+    quality.main(["--quick", "--json", "--state", str(tmp_path)])
+    printed = capsys.readouterr()
+    assert "none of the test targets" in printed.err
+    assert json.loads(printed.out)["claims"].keys() == {"timed_recall_lift", "text_only_share"}

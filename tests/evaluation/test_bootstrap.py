@@ -69,3 +69,12 @@ def test_many_at_once_are_the_same_as_two_at_a_time(values: np.ndarray) -> None:
     assert third.resamples == pytest.approx(2 * first.resamples)
     nothing = first.over(first.minus(first))
     assert nothing.value == np.inf
+
+
+def test_a_ratio_to_nearly_nothing_is_open_above() -> None:
+    ours, theirs = np.zeros(60), np.zeros(60)
+    ours[:5] = theirs[:2] = 1.0  # one resample in eight has no case of `theirs`
+    ratio = Bootstrap(60).ratio(ours, theirs)
+    assert 0 < ratio.low < ratio.value == 2.5 < ratio.high == np.inf
+    nothing = Bootstrap(60).ratio(np.zeros(60), np.zeros(60))
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()

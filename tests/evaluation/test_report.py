@@ -42,3 +42,7 @@ def test_equal_values_are_level() -> None:
     assert sentence(first) == (
         "On Recall@10 popularity wins with 0.1000, as good as the trained towers (0.1000)."
     )
+
+
+def test_nobody_wins_with_nothing() -> None:
+    assert sentence(_methods(towers=0.0, content=0.0)) == "On Recall@10 no method finds anything."

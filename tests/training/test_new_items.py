@@ -122,3 +122,9 @@ def test_items_that_nobody_takes_hold_the_move_back(monkeypatch):
     cases.target_items[np.isin(cases.target_items, NEW)] = 0
     cases = without_repeats(cases)
     assert find_move(model, content, cases, NEW, NONE) == 0.0
+
+
+def test_nothing_moves_where_nothing_is_found(monkeypatch):
+    monkeypatch.setattr(new_items, "_by_move", lambda *_: np.zeros(len(MOVES)))
+    model, content = model_and_content()
+    assert find_move(model, content, without_repeats(make_split(False).validation), NEW, NONE) == 0.0
