@@ -42,7 +42,7 @@ DIVERGED = 1.0
 """An epoch's mean loss so many nats above the first step's, which no training had touched, means that
 training has diverged."""
 SETTLED_STEPS = 100
-"""Before so many steps that is judged at a phase's end only: the first ones at a high rate may overshoot."""
+"""Before so many steps that is judged at the end of tuning only: the first ones may overshoot."""
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Loop:
         """
         while not self._over(validate is not None):
             epoch = self._epoch(validate, progress, checkpoint)
-            if self.counters.step >= SETTLED_STEPS or self._over(validate is not None):
+            if self.counters.step >= SETTLED_STEPS or (validate is not None and self._over(True)):
                 self._check_growth(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
