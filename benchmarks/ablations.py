@@ -25,6 +25,7 @@ from rich.table import Table
 from benchmarks.machine import emit, run
 from benchmarks.quality import METRICS, Method, row
 from benchmarks.world import World, add_data_arguments, log, open_world
+from learn_features.errors import LearnFeaturesError
 from learn_features.evaluation.baselines import tuned
 from learn_features.evaluation.baselines.mean_content import MeanContentParameters, mean_content
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
@@ -110,9 +111,13 @@ def main(arguments: list[str] | None = None) -> None:
     assert best.scorer is not None
     note(NONE_TUNED, Method(False, best.seconds, [world.ask(best.scorer)], str(best.parameters)))
     for name, variant in variants(world.content.shape[1], base).items():
-        if not asked.only or name in (base, *asked.only):
-            log.print(name)
+        if asked.only and name not in (base, *asked.only):
+            continue
+        log.print(name)
+        try:
             note(name, _fitted(world, variant, range(asked.seeds)))
+        except LearnFeaturesError as error:
+            log.print(f"{name}: left out, {error}", soft_wrap=True)
     claims = {
         claim: [_compared(methods[ours], methods[theirs], metric) for metric in METRICS]
         for claim, (ours, theirs) in comparisons(base).items()

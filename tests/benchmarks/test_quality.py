@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import ablations, machine, quality
-from learn_features.errors import DataError
+from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation import cold
 
 
@@ -89,3 +89,18 @@ def test_without_a_rival_or_a_case_that_asks_for_cold_items_the_rest_is_said(mon
     printed = capsys.readouterr()
     assert "none of the test targets" in printed.err
     assert json.loads(printed.out)["claims"].keys() == {"timed_recall_lift", "text_only_share"}
+
+
+def test_a_variant_that_cannot_be_trained_is_left_out_of_the_ablations(monkeypatch, capsys, tmp_path):
+    fitted = ablations._fitted
+
+    def fails(world, variant, seeds):
+        if variant.ids:
+            raise ConfigError("training: the loss grew")
+        return fitted(world, variant, seeds)
+
+    monkeypatch.setattr(ablations, "_fitted", fails)
+    ablations.main(["--quick", "--json", "--state", str(tmp_path), "--only", ablations.IDS])
+    printed = capsys.readouterr()
+    assert f"{ablations.IDS}: left out, training: the loss grew" in printed.err
+    assert json.loads(printed.out)["claims"].keys() == {"alignment_lift", "alignment_over_plain_mean"}
