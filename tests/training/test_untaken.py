@@ -1,20 +1,14 @@
 """Items of the catalogue that nobody took: towers learn that these are not wanted."""
 
-import math
-
 import numpy as np
-import pytest
 
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.scoring import scorer
-from learn_features.training import candidates
 from learn_features.training import fit as fitting
-from learn_features.training.candidates import Catalogue
 from tests.training.world import ITEMS, RECIPE, TOWERS, C, content_of, make_split
 
 CATALOGUE = 1_500
 TOWERS_HERE = TOWERS.model_copy(update={"residuals": True, "dimension": 8})
-TAKEN, OTHERS = np.arange(0, 30, 2), np.arange(31, 45)
 
 
 def trained(weight, later=None):
@@ -61,29 +55,3 @@ def test_what_is_new_is_not_held_against_it(monkeypatch):
     for (taken, untaken), new in ((tune, held_out[0]), (final, [])):
         others = np.setdiff1d(np.arange(CATALOGUE), np.concatenate((taken, new, later)))
         np.testing.assert_array_equal(untaken, others)
-
-
-@pytest.mark.parametrize(("size", "most"), [(100, 100), (6, 100), (100, 4), (6, 4)])
-def test_drawn_items_stand_for_all(monkeypatch, size, most):
-    monkeypatch.setattr(candidates, "UNTAKEN_ITEMS", most)
-    catalogue = Catalogue(TAKEN, OTHERS, 50, size=size, untaken_weight=0.1)
-    needed, rng, total = np.array([TAKEN[3], TAKEN[0], TAKEN[3]]), np.random.default_rng(0), np.zeros(50)
-    for _ in range(3_000):
-        chosen = catalogue.draw(needed, rng)
-        assert (np.diff(chosen.items) > 0).all()
-        np.testing.assert_array_equal(chosen.rows[chosen.items], np.arange(len(chosen.items)))
-        assert (chosen.rows[needed] >= 0).all()
-        negative = chosen.log_weights > -math.inf
-        np.testing.assert_array_equal(chosen.items[negative], np.flatnonzero(chosen.drawn >= 0))
-        assert np.count_nonzero(negative) == min(size, len(TAKEN)) + min(most, len(OTHERS))
-        total[chosen.items] += np.exp(chosen.log_weights)
-    expected = np.zeros(50)
-    expected[TAKEN], expected[OTHERS] = 1, 0.1
-    np.testing.assert_allclose(total / 3_000, expected, rtol=0.15)
-
-
-def test_nothing_is_drawn_where_all_fit_and_untaken_ones_count_nothing():
-    catalogue = Catalogue(TAKEN, OTHERS, 50, size=100, untaken_weight=0.0)
-    chosen = catalogue.draw(TAKEN[:2], np.random.default_rng(0))
-    np.testing.assert_array_equal(chosen.items, TAKEN)
-    assert chosen.log_weights is None
