@@ -99,7 +99,7 @@ def test_an_order_is_not_split_by_time_and_tiny_logs_are_refused() -> None:
     data = dataset([("a", "i", 1), ("a", "j", 2)], has_times=False)
     with pytest.raises(DataError, match="only an order"):
         divide(data, "global_time")
-    with pytest.raises(DataError, match=r"validation part .* too few"):
+    with pytest.raises(DataError, match=r"validation part .* asks nobody anything: of 1 users"):
         divide(data)
 
 
