@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
@@ -17,7 +15,6 @@ from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.training import seeds
-from learn_features.training.audience import find_strength, lend
 from learn_features.training.checkpoint import Checkpoints, check_tensors
 from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
@@ -25,17 +22,14 @@ from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
 from learn_features.training.loop import Loop, Progress
 from learn_features.training.new_items import (
-    KNOWN,
     NewItems,
     draw_new,
-    find_move,
-    mark_known,
     mean_length,
-    move_new_items,
     take_back_move,
 )
 from learn_features.training.objectives import objective
 from learn_features.training.phase import Counters, Phase
+from learn_features.training.placing import find_placing, place
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
 from learn_features.training.trained import Trained
@@ -162,7 +156,7 @@ def fit(
                 checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
             )
             if phase.name == TUNE and len(new):
-                run.counters.new_items = _find_new_items(
+                run.counters.new_items = find_placing(
                     model, content_tensor, parts, sequences, asked, new, passed_over, ranks
                 )
             if phase.name == TUNE and on_tuned is not None:
@@ -177,7 +171,7 @@ def fit(
             found = replace(found, new_items=NewItems(move, parent.borrowing))
             names = [ids[row] for row in untaken]
             standing, stays = parent.residuals_of(names), parent.knows(names)
-        _place_new_items(model, content_tensor, sequences, asked, found.new_items, standing, stays)
+        place(model, content_tensor, sequences, asked, found.new_items, standing, stays)
     return Fitted(
         towers=model.towers.eval(),
         residuals=_residuals(model, ids, untaken, standing),
@@ -262,43 +256,6 @@ def _start(
     else:
         model.set_residuals(parent.residuals_of([item_ids[row] for row in taken]))
     return model
-
-
-def _find_new_items(
-    model: Trained,
-    content: Tensor,
-    parts: Split,
-    fitted_on: Sequences,
-    cases: Cases,
-    new: NDArray[np.int64],
-    passed_over: NDArray[np.int64],
-    ranks: Ranks,
-) -> NewItems:
-    """Where items that nobody has taken stand best, found with those (`new`) that were left out of what the
-    model was `fitted_on`; it lends as found. The first rank decides for all."""
-    borrowing = ranks.told([find_strength(model, content, fitted_on, parts.train_and_validation, new)])[0]
-    lend(model, content, fitted_on, borrowing)
-    move = ranks.told([find_move(model, content, cases, new, passed_over)])[0]
-    return NewItems(move, borrowing)
-
-
-def _place_new_items(
-    model: Trained,
-    content: Tensor,
-    sequences: Sequences,
-    cases: Cases,
-    found: NewItems,
-    standing: NDArray[np.float32],
-    stays: NDArray[np.bool_],
-) -> None:
-    """Let new items borrow and move as was `found`; `standing` (n, D), residuals of n items that nobody took,
-    keeps those that stay in place."""
-    lend(model, content, sequences, found.borrowing)
-    if found.borrowing:
-        mark_known(model)
-        standing[stays & ~standing.any(axis=1)] = KNOWN
-    if found.move:
-        standing[stays] -= move_new_items(model, content, cases, found.move).cpu().numpy()
 
 
 def _saver(run: Loop, ended: list[Counters], checkpoints: Checkpoints) -> Callable[[bool], None]:

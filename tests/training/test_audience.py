@@ -1,6 +1,5 @@
 """What new items borrow, against audiences worked out user by user and the evaluation harness's ranking."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from learn_features.data.cases import Cases
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
-from learn_features.training import audience
+from learn_features.training import audience, placing
 from learn_features.training.audience import SHRINK, STRENGTHS, by_strength, find_strength, lend
 from learn_features.training.fit import Tuning, fit
 from learn_features.training.new_items import KNOWN, NewItems, mark_known, move_new_items
@@ -222,8 +221,8 @@ def test_training_finds_it_and_a_child_borrows_as_its_parent(monkeypatch):
         seen["lent"] = (model.towers.item.similar.items, float(model.towers.item.similar.strength))
         return 0.0
 
-    monkeypatch.setattr(sys.modules[fit.__module__], "find_strength", find)
-    monkeypatch.setattr(sys.modules[fit.__module__], "find_move", move)
+    monkeypatch.setattr(placing, "find_strength", find)
+    monkeypatch.setattr(placing, "find_move", move)
     recipe, parts = RECIPE.model_copy(update={"new_item_share": 0.2}), make_split(True)
     first = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=0)
     assert len(seen["new"]) == round(0.2 * len(np.unique(parts.train.items)))

@@ -5,8 +5,7 @@ import torch
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
-from learn_features.training import fit as fitting
-from learn_features.training import new_items
+from learn_features.training import new_items, placing
 from learn_features.training.fit import fit
 from learn_features.training.new_items import KNOWN, MOVES, TOLERANCE, find_move, move_new_items
 from learn_features.training.trained import Trained
@@ -82,7 +81,7 @@ def test_a_warm_start_moves_new_items_anew_and_as_far(monkeypatch):
     """The move is no part of what is trained: neither its bias, nor what residuals lost by it."""
     towers = TOWERS.model_copy(update={"residuals": True, "item_variant": "projection"})
     recipe = RECIPE.model_copy(update={"final": "refit", "residual_dropout": 0.3, "loss": "softmax"})
-    monkeypatch.setattr(fitting, "find_move", lambda *_: 0.4)
+    monkeypatch.setattr(placing, "find_move", lambda *_: 0.4)
     content, ids = content_of(), [str(row) for row in range(ITEMS)]
     cold = fit(make_split(True), content, towers, recipe, seed=0)
     parent = Parent(cold.towers, "s0", cold.residuals)
