@@ -112,7 +112,6 @@ def fit(
     validate = validation(asked, content, towers_config.max_length)
     content_tensor = torch.from_numpy(np.ascontiguousarray(content))
     taken = _taken(parts, recipe)
-    passed_over = _passed_over(parts, taken, items, later)
     new = np.zeros(0, dtype=np.int64)
     if (
         tuning is None
@@ -135,9 +134,12 @@ def fit(
             sequences = parts.train_and_validation
             if phase.name == TUNE:
                 sequences = parts.train.where(~np.isin(parts.train.items, new))
+            model.admit(np.unique(sequences.items).astype(np.int64))
+            untaken = _untaken(items, sequences, new, later)
+            passed_over = untaken if _tells_what_is_new(parts, later) else untaken[:0]
             task = objective(
                 sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
-                untaken=_untaken(items, sequences, new, later),
+                untaken=untaken,
                 asked_at_history_end=parts.validation.ages_us is not None,
             )  # fmt: skip
             if model.towers.item.similar is not None:
@@ -202,13 +204,9 @@ def _taken(parts: Split, recipe: Recipe) -> NDArray[np.int64]:
     return np.unique(seen.items).astype(np.int64)
 
 
-def _passed_over(
-    parts: Split, taken: NDArray[np.int64], items: int, later: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    """Items that were there and nobody took: not new. A log that is split by time does not tell them."""
-    if later is None and parts.kind == "global_time":
-        return np.zeros(0, dtype=np.int64)
-    return np.setdiff1d(np.arange(items), taken if later is None else np.union1d(taken, later))
+def _tells_what_is_new(parts: Split, later: NDArray[np.int64] | None) -> bool:
+    """Whether what nobody took was there all the same; a log that is split by time does not say."""
+    return later is not None or parts.kind != "global_time"
 
 
 def _untaken(

@@ -56,17 +56,15 @@ def draw_new(parts: Split, share: float, rng: np.random.Generator) -> NDArray[np
 
 
 @torch.inference_mode()
-def find_move(
-    model: Trained, content: Tensor, cases: Cases, new: NDArray[np.int64], passed_over: NDArray[np.int64]
-) -> float:
+def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArray[np.int64]) -> float:
     """How far items without a residual may move, in units of MOVES.
 
-    Judged by each case's first target, which its history must lack. `content` (n items, C); `model` was
-    trained without anything of `new` items, which count as such; `passed_over` ones were there and nobody
-    took them, so they stay. Moving items borrow what the towers have to lend.
+    Judged by each case's first target, which its history must lack. `content` (n items, C). New are items
+    that `model` has no residuals for, but for those `passed_over`, which were there and nobody took: they
+    stay. Moving items borrow what the towers have to lend. Leaves the towers in evaluation mode.
     """
     users = _user_vectors(model, content, cases).cpu()
-    moving = np.union1d(np.setdiff1d(np.arange(len(content)), np.union1d(model.items, passed_over)), new)
+    moving = np.setdiff1d(np.arange(len(content)), np.union1d(model.items, passed_over))
     residuals = model.by_item()
     if residuals is not None:
         stays = torch.ones(len(content), dtype=torch.bool).index_fill_(0, torch.from_numpy(moving), False)

@@ -30,7 +30,7 @@ def find_placing(
     model was `fitted_on`; it lends as found. The first rank decides for all."""
     borrowing = ranks.told([find_strength(model, content, fitted_on, parts.train_and_validation, new)])[0]
     lend(model, content, fitted_on, borrowing)
-    move = ranks.told([find_move(model, content, cases, new, passed_over)])[0]
+    move = ranks.told([find_move(model, content, cases, passed_over)])[0]
     return NewItems(move, borrowing)
 
 

@@ -18,6 +18,8 @@ class Trained(nn.Module):
     """
 
     row: Tensor
+    items: NDArray[np.int64]
+    """(n,): those that have a residual now, rising; all of the table's until `admit` says otherwise."""
 
     def __init__(
         self, towers: Towers, items: NDArray[np.int64], catalogue: int, *, row_dropout: float = 0.0
@@ -25,13 +27,22 @@ class Trained(nn.Module):
         super().__init__()
         self.towers = towers
         self.row_dropout = row_dropout
-        self.items = items
+        self._table_items = items
         self.residuals: nn.Parameter | None = None
         if towers.config.residuals:
             self.residuals = nn.Parameter(torch.zeros(len(items), towers.config.dimension))
-            row = torch.full((catalogue,), -1, dtype=torch.int64)
-            row[torch.from_numpy(items)] = torch.arange(len(items))
-            self.register_buffer("row", row, persistent=False)
+        self.register_buffer("row", torch.empty(catalogue, dtype=torch.int64), persistent=False)
+        self.admit(items)
+
+    def admit(self, items: NDArray[np.int64]) -> None:
+        """Let only `items` (n,), rising, have a residual, of those in the table.
+
+        What a phase sees nobody take is new to it: with a residual of its own it would be told from other
+        new items, and pushed away from everybody.
+        """
+        self.items = np.intersect1d(self._table_items, items, assume_unique=True)
+        rows = torch.from_numpy(np.searchsorted(self._table_items, self.items)).to(self.row.device)
+        self.row.fill_(-1)[torch.from_numpy(self.items).to(self.row.device)] = rows
 
     @property
     def device(self) -> torch.device:
@@ -56,13 +67,12 @@ class Trained(nn.Module):
         """Residuals (catalogue, D) of every item, zeros where an item has none."""
         if self.residuals is None:
             return None
-        table = self.residuals.new_zeros(len(self.row), self.residuals.shape[1])
-        table[torch.from_numpy(self.items).to(table.device)] = self.residuals
-        return table
+        known = (self.row >= 0).unsqueeze(-1)
+        return torch.where(known, self.residuals[self.row.clamp_min(0)], 0.0)
 
     @torch.no_grad()
     def set_residuals(self, table: NDArray[np.float32]) -> None:
-        """Start from residuals (n, D), in the order of `items`."""
+        """Start from residuals (n, D), one of each item of the table."""
         if self.residuals is not None:
             self.residuals.copy_(torch.from_numpy(table))
 

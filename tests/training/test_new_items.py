@@ -48,7 +48,7 @@ def ndcg(scores, cases):
 @pytest.mark.parametrize(("lent", "left"), [(0.0, NONE), (1.0, NONE), (3.0, NEW[10:])])
 def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best(lent, left):
     cases = without_repeats(make_split(False).validation)
-    best = find_move(*model_and_content(lent), cases, np.setdiff1d(NEW, left), left)
+    best = find_move(*model_and_content(lent), cases, left)
     values = {}
     for move in MOVES:
         model, content = model_and_content(lent)
@@ -72,9 +72,9 @@ def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best(lent, left):
 
 def test_cases_are_judged_alike_however_many_at_once(monkeypatch):
     cases = without_repeats(make_split(False).validation)
-    whole = find_move(*model_and_content(1.0), cases, NEW, NONE)
+    whole = find_move(*model_and_content(1.0), cases, NONE)
     monkeypatch.setattr(new_items, "CASES_AT_ONCE", 7)
-    assert find_move(*model_and_content(1.0), cases, NEW, NONE) == whole > 0
+    assert find_move(*model_and_content(1.0), cases, NONE) == whole > 0
 
 
 def test_a_warm_start_moves_new_items_anew_and_as_far(monkeypatch):
@@ -117,13 +117,13 @@ def test_items_that_nobody_takes_hold_the_move_back(monkeypatch):
     monkeypatch.setattr(new_items, "TOLERANCE", 0.0)
     model, content = model_and_content()
     cases = without_repeats(make_split(False).validation)
-    assert find_move(model, content, cases, NEW, NONE) > 0
+    assert find_move(model, content, cases, NONE) > 0
     cases.target_items[np.isin(cases.target_items, NEW)] = 0
     cases = without_repeats(cases)
-    assert find_move(model, content, cases, NEW, NONE) == 0.0
+    assert find_move(model, content, cases, NONE) == 0.0
 
 
 def test_nothing_moves_where_nothing_is_found(monkeypatch):
     monkeypatch.setattr(new_items, "_by_move", lambda *_: np.zeros(len(MOVES)))
     model, content = model_and_content()
-    assert find_move(model, content, without_repeats(make_split(False).validation), NEW, NONE) == 0.0
+    assert find_move(model, content, without_repeats(make_split(False).validation), NONE) == 0.0

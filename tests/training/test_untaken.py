@@ -1,5 +1,7 @@
 """Items of the catalogue that nobody took: towers learn that these are not wanted."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from learn_features.evaluation.harness import evaluate
@@ -55,3 +57,28 @@ def test_what_is_new_is_not_held_against_it(monkeypatch):
     for (taken, untaken), new in ((tune, held_out[0]), (final, [])):
         others = np.setdiff1d(np.arange(CATALOGUE), np.concatenate((taken, new, later)))
         np.testing.assert_array_equal(untaken, others)
+
+
+def test_what_is_first_taken_in_validation_is_new_while_tuning():
+    """Beside others that nobody took it must not be the one with a residual, which is pushed away."""
+    parts, first_later, seen = make_split(True), np.arange(0, ITEMS, 12), []
+    train = parts.train.where(~np.isin(parts.train.items, first_later))
+    fitting.fit(
+        replace(parts, train=train), content_of(), TOWERS_HERE,
+        RECIPE.model_copy(update={"final": "refit", "new_item_share": 0.0}), seed=0,
+        on_tuned=lambda model: seen.append((model.items, model.by_item())),
+    )  # fmt: skip
+    ((known, residuals),) = seen
+    np.testing.assert_array_equal(known, np.unique(train.items))
+    assert not residuals[first_later].any()
+    assert residuals[known].any(dim=1).all()
+
+
+def test_what_is_first_taken_in_validation_is_known_at_the_end():
+    parts, first_later = make_split(True), np.arange(0, ITEMS, 12)
+    train = parts.train.where(~np.isin(parts.train.items, first_later))
+    for final in ("refit", "continue"):
+        recipe = RECIPE.model_copy(update={"final": final, "final_epochs": 2})
+        fitted = fitting.fit(replace(parts, train=train), content_of(), TOWERS_HERE, recipe, seed=0)
+        names = [str(item) for item in first_later]
+        assert fitted.residuals.lookup(names).any(axis=1).all(), final
