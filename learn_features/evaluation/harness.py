@@ -13,6 +13,18 @@ Scorer = Callable[[Cases], np.ndarray]
 
 Progress = Callable[[int, int], None]
 
+SCORES_AT_ONCE = 8_000_000
+"""Scores (cases × items) in memory; larger blocks are asked of the kernel anew each time, page by page."""
+
+
+FIRST_CASES = 16
+"""Of a method, which show how many items it scores."""
+
+
+def cases_at_once(n_items: int, at_most: int) -> int:
+    """How many cases to score together, at least one."""
+    return max(1, min(at_most, SCORES_AT_ONCE // max(1, n_items)))
+
 
 def evaluate(
     scorers: Mapping[str, Scorer],
@@ -29,8 +41,8 @@ def evaluate(
 
     `mask_history` takes the items of a case's history out of the ranking: nobody finds a target among them
     (`data.splits` makes cases without). `candidates`, bool (items,), leaves only some items in it, which
-    must hold every target (`Cases.targeting`); `ValueError` otherwise. `progress` counts cases over all
-    methods.
+    must hold every target (`Cases.targeting`); `ValueError` otherwise. `batch`: cases at a time at most;
+    fewer for a large catalogue. `progress` counts cases over all methods.
     """
     if candidates is not None and not candidates[cases.target_items].all():
         count = np.count_nonzero(~candidates[cases.target_items])
@@ -40,9 +52,11 @@ def evaluate(
     for name, scorer in scorers.items():
         ranks: list[np.ndarray] = []
         shown: dict[int, np.ndarray | bool] = dict.fromkeys(ks, False) if coverage else {}
-        for start in range(0, len(cases), batch):
-            part = cases.select(slice(start, start + batch))
+        start, size = 0, min(batch, FIRST_CASES)
+        while start < len(cases):
+            part = cases.select(slice(start, start + size))
             scores = _in_play(scorer(part), part, mask_history, candidates)
+            start, size = start + size, cases_at_once(scores.shape[1], batch)
             ranks.append(strict_ranks(scores, part.target_offsets, part.target_items))
             for k in shown:
                 shown[k] = shown[k] | items_within(scores, k)

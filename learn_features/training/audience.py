@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learn_features.data.sequences import Sequences
-from learn_features.evaluation import metrics
+from learn_features.evaluation import harness, metrics
 from learn_features.towers.scoring import ITEM_BATCH, user_vectors
 from learn_features.training import windows
 from learn_features.training.trained import Trained
@@ -41,9 +41,8 @@ def find_strength(
     """How strongly to borrow for what ranks the `new` items of `log` among themselves.
 
     `model` was trained on `sequences`, a part of the log without them. `content` (n items, C). Leaves the
-    towers lending nothing."""
+    towers in evaluation mode and ready to lend (`set_strength`)."""
     values = by_strength(model, content, sequences, log, new)
-    lend(model, content, sequences, 0.0)
     enough = np.flatnonzero(np.asarray(values) >= (1 - TOLERANCE) * max(values)) if values else [0]
     return STRENGTHS[int(enough[0])]
 
@@ -80,6 +79,15 @@ def lend(model: Trained, content: Tensor, sequences: Sequences, strength: float)
     projected = model.towers.item.aligned(contents)
     spread = (projected - projected.mean(0)).square().sum(-1).mean().sqrt()  # which no move changes
     similar.fill(model.towers.item.input(contents), spread * audiences)
+
+
+def set_strength(model: Trained, strength: float) -> None:
+    """Let a table that `lend` filled lend so strongly; 0: nothing, for good."""
+    similar = model.towers.item.similar
+    if similar is not None:
+        similar.strength.fill_(strength)
+        if not strength:
+            similar.make_room(0)
 
 
 @torch.no_grad()
@@ -176,8 +184,12 @@ def _asking(
 
 def _value(users: Tensor, vectors: Tensor, targets: Tensor, seen: tuple[Tensor, Tensor]) -> float:
     """Mean NDCG at `PLACES` of one target each (column of `vectors`); what is seen is not ranked."""
-    scores = users.cpu() @ F.normalize(vectors, dim=-1).cpu().T
-    scores[seen] = -torch.inf
-    offsets = np.arange(len(targets) + 1)
-    ranks = metrics.strict_ranks(scores.numpy(), offsets, targets.numpy())
-    return float(metrics.ndcg(ranks, offsets, PLACES).mean())
+    users, vectors = users.cpu(), F.normalize(vectors, dim=-1).cpu()
+    size, ranks = harness.cases_at_once(len(vectors), len(users)), []
+    for first in range(0, len(users), size):
+        scores = users[first : first + size] @ vectors.T
+        inside = (seen[0] >= first) & (seen[0] < first + size)
+        scores[seen[0][inside] - first, seen[1][inside]] = -torch.inf
+        asked = targets[first : first + size].numpy()
+        ranks.append(metrics.strict_ranks(scores.numpy(), np.arange(len(asked) + 1), asked))
+    return float(metrics.ndcg(np.concatenate(ranks), np.arange(len(targets) + 1), PLACES).mean())

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from learn_features.data.cases import Cases
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
-from learn_features.evaluation import metrics
+from learn_features.evaluation import harness, metrics
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
 from learn_features.training.audience import PLACES, over_items
@@ -35,8 +35,8 @@ MOVES = np.linspace(0, 1, 41)
 TOLERANCE = 0.02
 """Share of the best criterion that a further move may cost: the top is flat, and new items have to be shown
 to be learnt about. It is less where fewer are new than were held out."""
-CASES_AT_ONCE = 256
-"""As many cases × items scores are in memory."""
+CASES = 256
+"""Ranked at a time, at most."""
 KNOWN = 1e-6
 """A residual that says nothing but that its item is not new."""
 
@@ -74,8 +74,9 @@ def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArra
     aligned, borrowed = (over_items(model, content, moving, what) for what in (tower.aligned, tower.borrowed))
     step = (mean_length(model, content) * _direction(model, content, cases)).cpu()
     values = np.zeros(len(MOVES))
-    for first in range(0, len(cases), CASES_AT_ONCE):
-        part = slice(first, first + CASES_AT_ONCE)
+    size = harness.cases_at_once(len(content), CASES)
+    for first in range(0, len(cases), size):
+        part = slice(first, first + size)
         values += _by_move(users[part], cases.select(part), vectors, moving, (aligned + borrowed).cpu(), step)
     if not values.any():  # nothing is found wherever they stand
         return 0.0

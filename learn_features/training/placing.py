@@ -10,7 +10,7 @@ from torch import Tensor
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
-from learn_features.training.audience import find_strength, lend
+from learn_features.training.audience import find_strength, lend, set_strength
 from learn_features.training.new_items import KNOWN, NewItems, find_move, mark_known, move_new_items
 from learn_features.training.ranks import Ranks
 from learn_features.training.trained import Trained
@@ -28,8 +28,9 @@ def find_placing(
 ) -> NewItems:
     """Where items that nobody has taken stand best, found with those (`new`) that were left out of what the
     model was `fitted_on`; it lends as found. The first rank decides for all."""
-    borrowing = ranks.told([find_strength(model, content, fitted_on, parts.train_and_validation, new)])[0]
-    lend(model, content, fitted_on, borrowing)
+    strength = find_strength(model, content, fitted_on, parts.train_and_validation, new)
+    borrowing = ranks.told([strength])[0]
+    set_strength(model, borrowing)
     move = ranks.told([find_move(model, content, cases, passed_over)])[0]
     return NewItems(move, borrowing)
 
@@ -42,12 +43,17 @@ def place(
     found: NewItems,
     standing: NDArray[np.float32],
     stays: NDArray[np.bool_],
-) -> None:
-    """Let new items borrow and move as was `found`; `standing` (n, D), residuals of n items that nobody took,
-    keeps those that stay in place."""
+) -> NDArray[np.float32]:
+    """Let new items borrow and move as was `found`.
+
+    `standing` (n, D): residuals of n items that nobody took. Returned is what they are to be for those that
+    `stays` (n,) names to stay in place.
+    """
+    standing = standing.copy()
     lend(model, content, sequences, found.borrowing)
     if found.borrowing:
         mark_known(model)
         standing[stays & ~standing.any(axis=1)] = KNOWN
     if found.move:
         standing[stays] -= move_new_items(model, content, cases, found.move).cpu().numpy()
+    return standing

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from learn_features.data.cases import Cases
+from learn_features.evaluation import harness
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.metrics import hit_rate, mrr, ndcg, recall, strict_ranks
@@ -79,6 +80,24 @@ def test_harness_does_not_depend_on_the_batch_and_leaves_scores_alone(
     assert results[0]["m"].means() == pytest.approx(results[2]["m"].means())
     assert seen[-1] == (40, 40)
     assert results[0]["m"].means()["recall_at_5"] == pytest.approx(_slow_recall(table, cases, 5))
+
+
+def test_harness_scores_no_more_at_once_than_memory_is_meant_for(
+    make_cases: Callable[..., Cases], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness, "SCORES_AT_ONCE", 100)
+    table = np.random.default_rng(0).random((40, 30)).astype(np.float32)
+    cases = make_cases([[user % 29] for user in range(40)], [[29]] * 40)
+    asked = []
+
+    def score(part: Cases) -> np.ndarray:
+        asked.append(len(part))
+        return table[[int(user[1:]) for user in part.user_ids]]
+
+    few = evaluate({"m": score}, cases)["m"]
+    assert asked == [16, *[3] * 8]
+    monkeypatch.undo()
+    assert few.means() == evaluate({"m": score}, cases)["m"].means()
 
 
 def _slow_recall(scores: np.ndarray, cases: Cases, k: int) -> float:

@@ -12,7 +12,14 @@ from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
 from learn_features.training import audience, placing
-from learn_features.training.audience import SHRINK, STRENGTHS, by_strength, find_strength, lend
+from learn_features.training.audience import (
+    SHRINK,
+    STRENGTHS,
+    by_strength,
+    find_strength,
+    lend,
+    set_strength,
+)
 from learn_features.training.fit import Tuning, fit
 from learn_features.training.new_items import KNOWN, NewItems, mark_known, move_new_items
 from learn_features.training.trained import Trained
@@ -115,7 +122,12 @@ def test_the_strength_is_the_least_that_ranks_new_items_next_to_best(time_gaps):
     log, learned = log_and_what_was_learned()
     model, content = model_and_content(time_gaps=time_gaps)
     found = find_strength(model, content, learned, log, NEW)
-    assert (model.towers.item.similar.items, float(model.towers.item.similar.strength)) == (0, 0.0)
+    for strength in (1.5, found, 0.0):  # what was measured is there to be lent at any strength
+        set_strength(model, strength)
+        one = item_vectors(model.towers, content, model.by_item())
+        lend(model, content, learned, strength)
+        torch.testing.assert_close(item_vectors(model.towers, content, model.by_item()), one)
+    assert model.towers.item.similar.items == 0
     cases = _cases_of_new(log, learned)
     assert len(cases) > 40
     values = []
@@ -215,6 +227,7 @@ def test_training_finds_it_and_a_child_borrows_as_its_parent(monkeypatch):
 
     def find(model, content, sequences, log, new):
         seen["learned"], seen["log"], seen["new"] = sequences, log, new
+        lend(model, content, sequences, 1.0)
         return 0.5
 
     def move(model, *_):

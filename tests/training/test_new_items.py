@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from learn_features.evaluation import harness
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, user_vectors
@@ -73,7 +74,7 @@ def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best(lent, left):
 def test_cases_are_judged_alike_however_many_at_once(monkeypatch):
     cases = without_repeats(make_split(False).validation)
     whole = find_move(*model_and_content(1.0), cases, NONE)
-    monkeypatch.setattr(new_items, "CASES_AT_ONCE", 7)
+    monkeypatch.setattr(harness, "SCORES_AT_ONCE", 7 * ITEMS)
     assert find_move(*model_and_content(1.0), cases, NONE) == whole > 0
 
 
