@@ -23,7 +23,7 @@ from learn_features.errors import BundleError, ConfigError
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
 
-FORMAT = 4
+FORMAT = 5
 ARCHITECTURE = "towers"
 """The part of the inputs that says what the tensors are."""
 

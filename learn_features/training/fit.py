@@ -94,7 +94,8 @@ def fit(
     call with the same inputs was stopped. `ranks`: this process among several; all get the same towers.
     `tuning`: what an earlier fit found on these data; nothing is tuned then, and fresh weights are fitted on
     train and validation. With a `parent` new items stand and borrow as they do there. `on_tuned` sees the
-    model that was fitted on `parts.train` alone. `later`: items (catalogue positions) that came after all
+    model that was fitted on `parts.train` alone, and of that without the items that were held out as new; the
+    validation figures are this model's, too. `later`: items (catalogue positions) that came after all
     this, so that nothing follows from nobody's having taken them; default: where the split is by time, all
     that nobody took, and otherwise none.
 
@@ -125,7 +126,10 @@ def fit(
     ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
     item_to_item = tuning.item_to_item if tuning else None
     if tuning is None and recipe.asks_item_to_item:
-        item_to_item = tuned_item_to_item(parts, items, teaches=recipe.teacher_share > 0)
+        if saved is not None:
+            item_to_item = ItemToItem.of(saved.counters["item_to_item"])
+        else:
+            item_to_item = tuned_item_to_item(parts, items, ranks, teaches=recipe.teacher_share > 0)
     with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
         model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, item_to_item)
         while (phase := _next_phase(recipe, ended, tuning, warm=parent is not None)) is not None:
@@ -155,7 +159,9 @@ def fit(
                 validate=validate if phase.name == TUNE else None,
                 on_epoch=on_epoch,
                 progress=progress,
-                checkpoint=_saver(run, ended, checkpoints) if checkpoints and ranks.leads else None,
+                checkpoint=(
+                    _saver(run, ended, item_to_item, checkpoints) if checkpoints and ranks.leads else None
+                ),
             )
             if phase.name == TUNE and len(new):
                 run.counters.new_items = find_placing(
@@ -173,7 +179,7 @@ def fit(
             found = replace(found, new_items=NewItems(move, parent.borrowing))
             names = [ids[row] for row in untaken]
             standing, stays = parent.residuals_of(names), parent.knows(names)
-        place(model, content_tensor, sequences, asked, found.new_items, standing, stays)
+        standing = place(model, content_tensor, sequences, asked, found.new_items, standing, stays)
     return Fitted(
         towers=model.towers.eval(),
         residuals=_residuals(model, ids, untaken, standing),
@@ -256,13 +262,17 @@ def _start(
     return model
 
 
-def _saver(run: Loop, ended: list[Counters], checkpoints: Checkpoints) -> Callable[[bool], None]:
+def _saver(
+    run: Loop, ended: list[Counters], item_to_item: ItemToItem | None, checkpoints: Checkpoints
+) -> Callable[[bool], None]:
     """Puts down a checkpoint of `run` when it is time to."""
+    found = None if item_to_item is None else item_to_item.as_numbers()
 
     def save(epoch_end: bool) -> None:
         if epoch_end or checkpoints.due():
             run.settle()
-            counters = {"ended": [past.as_dict() for past in ended], "now": run.counters.as_dict()}
+            past = [counters.as_dict() for counters in ended]
+            counters = {"ended": past, "now": run.counters.as_dict(), "item_to_item": found}
             checkpoints.save(counters, run.tensors())
 
     return save

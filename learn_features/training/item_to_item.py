@@ -1,7 +1,8 @@
 """What tuned item-to-item models find in a log, before the towers are trained."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from learn_features.data.splits import Split
 from learn_features.evaluation.baselines.baseline import Task
 from learn_features.evaluation.baselines.ease import Ease, EaseParameters
 from learn_features.evaluation.baselines.item_cf import ItemCF, ItemCFParameters
+from learn_features.training.ranks import Ranks
 
 CASES = 1_500
 """Validation cases that decide."""
@@ -31,12 +33,33 @@ class ItemToItem:
     def best(self) -> ItemCFParameters | EaseParameters:
         return self.ease or self.cf
 
+    def as_numbers(self) -> list[float]:
+        """For other ranks and checkpoints; a penalty of 0 stands for no EASE."""
+        return [*map(float, astuple(self.cf)), *astuple(self.ease or EaseParameters(penalty=0.0, age=0.0))]
 
-def tuned_item_to_item(parts: Split, n_items: int, *, teaches: bool = True) -> ItemToItem:
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> "ItemToItem":
+        """From `as_numbers`."""
+        window, *others, penalty, age = numbers
+        ease = EaseParameters(penalty, age) if penalty else None
+        return cls(ItemCFParameters(int(window), *others), ease)
+
+
+def tuned_item_to_item(
+    parts: Split, n_items: int, ranks: Ranks | None = None, *, teaches: bool = True
+) -> ItemToItem:
     """The models tuned on `parts`, EASE only where one `teaches`.
 
-    By fixed lists of tries, not by a clock: the same data give the same answer.
+    By fixed lists of tries, not by a clock: the same data give the same answer on the same machine. The first
+    rank decides for all, as another machine may round otherwise, and they would draw other batches.
     """
+    if ranks is None:
+        return _tuned(parts, n_items, teaches)
+    found = _tuned(parts, n_items, teaches) if ranks.leads else ItemToItem(ItemCFParameters())
+    return ItemToItem.of(ranks.told(found.as_numbers()))
+
+
+def _tuned(parts: Split, n_items: int, teaches: bool) -> ItemToItem:
     task = Task(parts, n_items, cases=CASES)
     cf = ItemCF().tune(task, budget_seconds=math.inf)
     if not teaches or len(np.unique(parts.train_and_validation.items)) > EASE_ITEMS:

@@ -10,10 +10,15 @@ from learn_features.training.ranks import Ranks, joined
 from learn_features.training.recipe import Recipe
 from tests.training.world import RECIPE, TOWERS, content_of, make_split
 
-CONFIG = TOWERS.model_copy(update={"dropout": 0.0, "content_dropout": 0.0, "residuals": True})
+CONFIG = TOWERS.model_copy(
+    update={"dropout": 0.0, "content_dropout": 0.0, "residuals": True, "similar_items": 50}
+)
 _CALM = RECIPE.model_copy(update={"residual_dropout": 0.0, "learning_rate": 1e-3, "patience": 9})
 RECIPES = {
     "softmax": _CALM,
+    "as small has it": _CALM.model_copy(
+        update={"final": "refit", "accumulate": 2, "new_item_share": 0.2, "validation_cases": 60}
+    ),
     "sampled": _CALM.model_copy(update={"loss": "softmax", "max_candidates": 40}),
     "dense": _CALM.model_copy(
         update={"loss": "dense_all_action", "users_per_step": 31, "accumulate": 2, "logq": True}
@@ -23,7 +28,8 @@ RECIPES = {
 
 def trained(recipe: Recipe, ranks: Ranks) -> tuple[list[float], list[float], dict[str, torch.Tensor]]:
     """Losses and validation Recall@10 by epoch, weights."""
-    fitted = fit(make_split(True), content_of(), CONFIG, recipe, seed=0, ranks=ranks)
+    towers = CONFIG.model_copy(update={"example_age": recipe.loss == "softmax"})
+    fitted = fit(make_split(True), content_of(), towers, recipe, seed=0, ranks=ranks)
     weights = {name: p.detach() for name, p in fitted.towers.named_parameters()}
     weights["residuals"] = torch.from_numpy(fitted.residuals.lookup([str(i) for i in range(120)]))
     scores = [epoch.validation.get("recall_at_10", 0.0) for epoch in fitted.epochs]

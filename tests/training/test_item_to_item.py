@@ -1,13 +1,17 @@
 """The teacher is whichever model ranks better, asked here again from its parameters alone."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
 
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.ease import Ease
+from learn_features.evaluation.baselines.ease import Ease, EaseParameters
 from learn_features.evaluation.baselines.item_cf import ItemCF, ItemCFParameters
 from learn_features.training import item_to_item
-from learn_features.training.item_to_item import tuned_item_to_item
+from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
+from learn_features.training.ranks import Ranks
 from tests.training.world import split_of
 
 GROUPS, SIZE = 20, 6
@@ -46,6 +50,24 @@ def test_the_better_one_teaches(world, ease_wins):
         for parameters in ([found.ease] if found.ease else Ease().tune(task, 60.0).tried)
     )
     assert (of_ease > of_cf) == ease_wins
+
+
+def test_the_first_rank_decides_for_all(monkeypatch):
+    parts = split_of(sets(np.random.default_rng(0)))
+    found = tuned_item_to_item(parts, GROUPS * SIZE)
+    cpu = torch.device("cpu")
+    said: list[list[float]] = []
+    monkeypatch.setattr(Ranks, "told", lambda self, values: said.append(values) or said[0])
+    assert tuned_item_to_item(parts, GROUPS * SIZE, Ranks(0, 2, cpu)) == found
+    monkeypatch.setattr(item_to_item, "_tuned", None)  # others do not even try
+    assert tuned_item_to_item(parts, GROUPS * SIZE, Ranks(1, 2, cpu)) == found
+    assert len(said[0]) == len(said[1])
+
+
+@pytest.mark.parametrize("ease", [None, EaseParameters(penalty=250.0, age=0.5)])
+def test_numbers_say_all(ease):
+    found = ItemToItem(ItemCFParameters(window=17, backward=0.3, age=1.5), ease)
+    assert ItemToItem.of(json.loads(json.dumps(found.as_numbers()))) == found
 
 
 def test_a_large_catalogue_is_spared_ease(monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from learn_features.towers.weights import tensors
+from learn_features.training import fit as fitting
 from learn_features.training.fit import Fitted, fit
 from tests.training.world import (
     RESUMED,
@@ -97,3 +98,17 @@ def test_stopped_every_few_steps(changes, tmp_path):
             stops += 1
     assert stops > 4
     assert_same(resumed, whole)
+
+
+def test_what_was_found_before_the_first_step_is_not_asked_again(tmp_path, monkeypatch):
+    """Another machine's item-to-item models might round otherwise, and other batches follow."""
+    whole = fit(make_split(True), content_of(), WITH_RESIDUALS, RESUMED, seed=0)
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        checkpointed(tmp_path, progress=stop)
+    monkeypatch.setattr(fitting, "tuned_item_to_item", None)
+    assert_same(checkpointed(tmp_path), whole)
