@@ -17,8 +17,9 @@ from learn_features.training.content_table import ContentTable
 from learn_features.training.cuts import CutBatch
 from learn_features.training.dense_all_action import DenseAllAction
 from learn_features.training.item_to_item import ItemToItem
-from learn_features.training.loop import Loop, Phase
+from learn_features.training.loop import Loop
 from learn_features.training.next_item import NextItem
+from learn_features.training.phase import Phase
 from learn_features.training.ranks import alone
 from learn_features.training.recipe import recipe_preset
 from learn_features.training.step import Step
@@ -46,13 +47,13 @@ class Contender:
         calm: bool = False,
     ) -> None:
         """On a catalogue of `items`, without cap on steps or candidates; `changes`: of the preset's recipe.
-        `calm`: no dropout of any kind."""
+        `calm`: no dropout of any kind, and fp32 on a GPU as well: for comparing gradients."""
         started = time.perf_counter()
         still = {"dropout": 0.0, "content_dropout": 0.0} if calm else {}
         config = tower_preset(preset, content_dimension=CONTENT, max_length=MAX_LENGTH, **still)
         self.recipe = recipe_preset(
             preset, max_steps=NO_CAP, max_candidates=NO_CAP, **(changes or {}),
-            **({"residual_dropout": 0.0} if calm else {}),
+            **({"residual_dropout": 0.0, "precision": "fp32"} if calm else {}),
         )  # fmt: skip
         ranks = alone()
         rng = np.random.default_rng(0)

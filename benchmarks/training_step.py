@@ -174,6 +174,12 @@ def main(arguments: list[str] | None = None) -> None:
         preset, method = asked.peak
         print(peak(preset, method, data, items, size))
         return
+    if asked.gpu:
+        if not torch.cuda.is_available():
+            sys.exit("training_step: --gpu needs a CUDA device, and there is none")
+        rows, claims = on_the_gpu()
+        emit("training_step", rows, claims, asked.json, lambda: show(rows, claims))
+        return
     rows, speedups = [], {}
     for preset in (SMALL, PAPER):
         compared, speedups[preset] = compare(preset, data, items, size)
@@ -189,12 +195,17 @@ def main(arguments: list[str] | None = None) -> None:
     }
     rows += grown
     if torch.cuda.is_available():
-        measured = gpu_mfu()
-        rows.append({"preset": "paper", "method": "on the GPU", **measured})
-        claims["gpu_mfu"] = measured["mfu"]
+        measured, claimed = on_the_gpu()
+        rows += measured
+        claims |= claimed
     else:
         log.print("training_step: gpu_mfu is not claimed, there is no GPU")
     emit("training_step", rows, claims, asked.json, lambda: show(rows, claims))
+
+
+def on_the_gpu() -> tuple[list[dict[str, Any]], dict[str, float]]:
+    measured = gpu_mfu()
+    return [{"preset": "paper", "method": "on the GPU", **measured}], {"gpu_mfu": measured["mfu"]}
 
 
 def read(asked: argparse.Namespace, size: Size) -> tuple[Sequences, int]:
@@ -217,12 +228,12 @@ def show(rows: list[dict[str, Any]], claims: dict[str, float]) -> None:
     table = Table("preset", "", "ms a step", "interactions/s", "peak added")
     for row in rows:
         if "step_seconds" in row:
-            peak_bytes = row["peak_bytes"]
+            peak_bytes, rate = row.get("peak_bytes"), row.get("interactions_per_second")
             table.add_row(
                 row["preset"],
                 row["method"],
                 f"{row['step_seconds'] * 1e3:.0f}",
-                f"{row['interactions_per_second']:,.0f}",
+                "" if rate is None else f"{rate:,.0f}",
                 "" if peak_bytes is None else f"{peak_bytes / 2**20:,.0f} MiB",
             )
     out = Console()
@@ -238,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--items", metavar="FILE", help="items table, with --interactions")
     parser.add_argument("--interactions", metavar="FILE", help="take the lengths and items of these")
     parser.add_argument("--quick", action="store_true", help="a smoke run")
+    parser.add_argument("--gpu", action="store_true", help="gpu_mfu and nothing else")
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="one object on stdout and nothing else")
     return parser

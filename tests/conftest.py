@@ -1,5 +1,7 @@
 """What every test may ask for: a real broker and a real Redis, started once a session."""
 
+import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +12,12 @@ from learn_features.services.redis import Redis, redis_server
 
 settings.register_profile("suite", deadline=None)  # no test depends on timing
 settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests compare bits and ranks as a CPU has them; only `-m gpu` sees a GPU, if there is one."""
+    if not re.search(r"(?<!not )\bgpu\b", config.option.markexpr):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

@@ -76,14 +76,14 @@ class Block(nn.Module):
             nn.Dropout(config.dropout),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, L, width) to (B, L, width); position i sees positions ≤ i."""
+    def forward(self, x: Tensor, alone: bool = False) -> Tensor:
+        """(B, L, width) to (B, L, width); position i sees positions ≤ i. `alone`: L is 1."""
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
         )
         # no dropout on attention weights: it would rule out the fused CPU kernel
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        attended = v if alone else F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + F.dropout(self.out(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
         fed: Tensor = x + self.feedforward(x)
         return fed
@@ -129,10 +129,12 @@ class PreferenceAlignment(nn.Module):
                 last.weight.mul_(START_SHARE)
                 last.bias.zero_()
 
-    def forward(self, content: Tensor, beside: Tensor | None = None) -> Tensor:
+    def forward(self, content: Tensor, beside: Tensor | None = None, *, alone: bool = False) -> Tensor:
         """(B, L, C) to (B, L, D): at each position, what the content up to it says.
 
-        `beside` (B, L, width): what else is known of each entry, added to its adapted content.
+        `beside` (B, L, width): what else is known of each entry, added to its adapted content. `alone`: L
+        is 1, and each entry's attention is on itself, which needs no kernel (CUDA's take 65,535 rows at
+        most).
         """
         x = self.adaptor(content)
         if beside is not None:
@@ -141,6 +143,6 @@ class PreferenceAlignment(nn.Module):
             place = torch.arange(content.shape[1], device=content.device)
             x = x + self.positions(place.clamp_max(self.positions.num_embeddings - 1))
         for block in self.blocks:
-            x = block(x)
+            x = block(x, alone)
         projected: Tensor = self.projection(self.norm(x))
         return projected

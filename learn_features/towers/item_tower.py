@@ -102,7 +102,7 @@ class ItemTower(nn.Module):
         """(B, C) to (B, D): what content alone says, not yet normalised."""
         aligned = content
         if self.alignment is not None:
-            aligned = self.alignment(self.input(content).unsqueeze(1)).squeeze(1)
+            aligned = self.alignment(self.input(content).unsqueeze(1), alone=True).squeeze(1)
         elif self.projection is not None:
             aligned = self.projection(self.input(content))
         return aligned

@@ -7,8 +7,9 @@ contrast all vectors at once, then encode each part again and send the vectors' 
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,12 +23,11 @@ from learn_features.training.recipe import Recipe
 from learn_features.training.trained import Trained
 
 
-def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """The recipe's precision on this device."""
-    low = recipe.precision == "bf16" or (
-        recipe.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=low)
+def low_precision(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the recipe has bf16 arithmetic on this device; `auto` takes no GPU's emulation of it."""
+    if recipe.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return recipe.precision == "bf16"
 
 
 class Step:
@@ -42,7 +42,10 @@ class Step:
     ) -> None:
         self._model, self._objective, self._recipe, self._ranks = model, objective, recipe, ranks
         self._seed, self._phase = seed, phase
-        forward = _Forward(model, objective, recipe, ranks.device)
+        self._autocast = partial(
+            torch.autocast, ranks.device.type, torch.bfloat16, low_precision(recipe, ranks.device)
+        )
+        forward = _Forward(model, objective, self._autocast)
         self._forward: nn.Module = forward
         if ranks.count > 1:
             with warnings.catch_warnings():
@@ -72,14 +75,12 @@ class Step:
             total += loss.detach()
         return total
 
-    def _contrasted(
-        self, objective: Contrast, parts: Sequence[Any], pairs: int, number: int
-    ) -> Tensor:  # fmt: skip
+    def _contrasted(self, objective: Contrast, parts: Sequence[Any], pairs: int, number: int) -> Tensor:
         encoded = []
         with torch.no_grad():
             for place, part in enumerate(parts):
                 self._seed_dropout(place, number)
-                with autocast(self._recipe, self._ranks.device):
+                with self._autocast():
                     encoded.append(objective.encode(self._model, part))
         *rows, scales = zip(*encoded, strict=True)
         leaves = [torch.cat(part).detach().requires_grad_() for part in rows]
@@ -120,14 +121,14 @@ class Step:
 class _Forward(nn.Module):
     """An objective as a module, as DDP wants it."""
 
-    def __init__(self, model: Trained, objective: Objective, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, model: Trained, objective: Objective, autocast: Callable[[], torch.autocast]) -> None:
         super().__init__()
         self.model = model
-        self._objective, self._recipe, self._device = objective, recipe, device
+        self._objective, self._autocast = objective, autocast
 
     def forward(self, part: Any, draws: Any, gradients: tuple[Tensor, ...] | None) -> Tensor:
         """The part's loss; with `gradients` of its vectors, a scalar whose backward sends them on."""
-        with autocast(self._recipe, self._device):
+        with self._autocast():
             if gradients is None:
                 return self._objective.loss(self.model, part, draws)
             assert isinstance(self._objective, Contrast)

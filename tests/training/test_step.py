@@ -16,7 +16,7 @@ from learn_features.training.objectives import objective
 from learn_features.training.optimiser import Averages, Schedule, optimiser, set_rate
 from learn_features.training.ranks import alone
 from learn_features.training.recipe import Recipe
-from learn_features.training.step import Step
+from learn_features.training.step import Step, low_precision
 from learn_features.training.trained import Trained
 from tests.training.world import ITEMS, RECIPE, TOWERS, content_of, make_split
 
@@ -157,6 +157,14 @@ def test_moving_average_by_hand():
     with averages.in_force():
         torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, expected))
     torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, 7.0))
+
+
+def test_no_gpus_emulation_of_bf16_is_taken(monkeypatch):
+    """As V100 and T4 have it, which is slower than fp32."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not low_precision(RECIPE, torch.device("cuda"))
+    assert low_precision(RECIPE.model_copy(update={"precision": "bf16"}), torch.device("cpu"))
+    assert not low_precision(RECIPE, torch.device("cpu"))
 
 
 def test_two_processes_train_as_one(tmp_path):

@@ -49,7 +49,7 @@ def train(
     starts, ends = _windows(fitted_on)
     seen, places = np.unique(fitted_on.items, return_inverse=True)
     candidates = torch.from_numpy(seen.astype(np.int64)).to(device)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = NextItem(items(), n_items, parameters).to(device)
         optimizer = torch.optim.AdamW(
