@@ -10,6 +10,9 @@ from learn_features.towers.config import TowerConfig
 from learn_features.towers.item_tower import ItemTower
 from learn_features.towers.user_tower import UserTower
 
+MAX_SCALE = 100.0
+"""Of a temperature that is learnt, as CLIP has it."""
+
 
 class Towers(nn.Module):
     """User tower and item tower over one content input, with what they share registered in both.
@@ -31,8 +34,13 @@ class Towers(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """Factor on cosines in the losses, 1 / temperature; at most 100."""
-        return self.log_scale.clamp_max(math.log(100)).exp()
+        """Factor on cosines in the losses, 1 / temperature."""
+        return self.log_scale.exp()
+
+    @torch.no_grad()
+    def limit_scale(self) -> None:
+        """At most `MAX_SCALE`, after each step: cut where it is used, nothing would lead back."""
+        self.log_scale.clamp_(max=math.log(MAX_SCALE))
 
     def fit_input(self, content: Tensor) -> None:
         """Centre and scale content vectors by those of the training catalogue, (n, C)."""

@@ -226,6 +226,7 @@ class Loop:
         loss = _Reading(self._step(batch, counters.step))
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip_norm)
         self._optimizer.step()
+        self._model.towers.limit_scale()
         if self._averages is not None:
             self._averages.update(counters.step)
         self.settle()

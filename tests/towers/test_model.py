@@ -95,7 +95,12 @@ def test_a_learnable_temperature_moves_and_is_bounded(make_towers):
     assert learned.scale.item() > 1 / 0.07
     with torch.no_grad():
         learned.log_scale.fill_(9.0)
+    learned.limit_scale()
     assert learned.scale.item() == pytest.approx(100)
+    optimiser.zero_grad()
+    learned.scale.backward()  # and back, where blunter is better
+    optimiser.step()
+    assert learned.scale.item() < 99
     content, lengths = torch.randn(2, 3, 12), torch.tensor([3, 2])
     torch.testing.assert_close(fixed.user(content, lengths), learned.user(content, lengths))
 

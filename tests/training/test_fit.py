@@ -187,6 +187,20 @@ def test_a_loss_that_grows_stops_once_a_hundred_steps_have_settled_it():
         run_through(Told([1.0] * 50 + [3.0] * 950, steps=50), epochs=20)
 
 
+def test_a_temperature_that_is_learnt_stays_within_bounds():
+    """Sharper is better here, without end."""
+
+    class Sharper(Told):
+        def loss(self, model, batch, rng):
+            return -model.towers.scale
+
+    towers = Towers(TOWERS.model_copy(update={"learnable_temperature": True, "temperature": 0.011}))
+    model = Trained(towers, np.arange(ITEMS), ITEMS)
+    run = Loop(model, Sharper([], steps=50), RECIPE, Phase("tune", 0, 2, 2, 1e-2), seed=0, ranks=alone())
+    run.run()
+    assert float(towers.scale) == pytest.approx(100)
+
+
 def test_first_steps_may_overshoot():
     run_through(Told([2.5, 6.25, 2.0]), epochs=3)
 
