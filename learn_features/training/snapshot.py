@@ -5,13 +5,13 @@ from pathlib import Path
 
 from learn_features.config import Config
 from learn_features.data import table_files, tables
-from learn_features.durable import sha256_of
+from learn_features.durable import sha256_of, write_text
 from learn_features.errors import ConfigError, DataError
 from learn_features.training import run as run_folder_files
 
 SNAPSHOT = "snapshot"
 OWNER = "owner"
-"""File of a snapshot: for whom it was taken."""
+"""File of a snapshot: whose it is, a line each."""
 
 
 def snapshot_folder(run_folder: str | Path) -> Path:
@@ -31,7 +31,8 @@ def take_snapshot(
     Raises `DataError`, `ConfigError` (other data; with `fresh`, a training that runs there).
     """
     folder, target = Path(run_folder), snapshot_folder(run_folder)
-    if (target / OWNER).exists() and (target / OWNER).read_text() == owner:
+    owners = (target / OWNER).read_text().splitlines() if (target / OWNER).exists() else []
+    if owner in owners:
         return str(run_folder)
     tables.read_dataset(data_folder, config.data)
     sources = [
@@ -43,6 +44,7 @@ def take_snapshot(
             shutil.rmtree(target, ignore_errors=True)
     elif target.exists():
         if all(_same(source, target / source.name) for source in sources):
+            write_text(target / OWNER, "\n".join([*owners, owner]))
             return str(run_folder)
         raise ConfigError(
             f"{run_folder}: holds the data of another run, and {data_folder} differs from them; give another "

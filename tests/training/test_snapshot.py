@@ -41,7 +41,9 @@ def test_another_owner_needs_the_same_data(taken: tuple[Config, Path, Path]) -> 
     take_snapshot(config, data, run, owner="tuesday")
     write_data(data, users=9)
     with pytest.raises(ConfigError, match=r"holds the data of another run, and .* differs"):
-        take_snapshot(config, data, run, owner="tuesday")
+        take_snapshot(config, data, run, owner="wednesday")
+    take_snapshot(config, data, run, owner="tuesday")  # whose data they are as well by now
+    take_snapshot(config, data, run, owner="monday")
 
 
 def test_fresh_data_take_the_place_of_what_was_trained(taken: tuple[Config, Path, Path]) -> None:
