@@ -36,7 +36,7 @@ class DenseAllAction:
                 "least, as its negatives are other users' targets"
             )
         whole = cuts.steps_per_epoch(sequences, recipe)
-        self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
+        self.steps = recipe.steps_of_an_epoch(whole)
         self._log_frequency: Tensor | None = None
         if recipe.logq:
             counts = np.bincount(sequences.items, minlength=len(content)).clip(1)

@@ -72,7 +72,7 @@ class NextItem:
             else:
                 log.info("%d trained items are too many for a teacher", len(trained))
         whole = windows.steps_per_epoch(windows.pairs(sequences), recipe.pairs_per_step)
-        self.steps = min(whole, max(1, recipe.max_steps // recipe.epochs))
+        self.steps = recipe.steps_of_an_epoch(whole)
         self._sequences = sequences.both_ways() if self._backward_share else sequences
         self._pairs = windows.pairs(self._sequences)
 

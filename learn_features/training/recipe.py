@@ -80,11 +80,15 @@ class Recipe(BaseModel):
     alpha: float = Field(default=10.0, gt=1)
     beta: float = Field(default=10_000.0, gt=1)
     spare_history: bool = False
-    """dense_all_action: items of a user's own history are no negatives of the user either, as a ranking
-    leaves them out."""
+    """dense_all_action: items of a user's own (sampled) history are no negatives of the user either, as a
+    ranking leaves them out."""
     logq: bool = False
     """dense_all_action: take the log of an item's frequency off its scores, as popular items are
     negatives more often."""
+
+    def steps_of_an_epoch(self, whole: int) -> int:
+        """How many of the `whole` log's steps an epoch takes."""
+        return min(whole, max(1, self.max_steps // self.epochs))
 
     @property
     def ends_on_validation(self) -> bool:
