@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from learn_features.data.sequences import Sequences
-from learn_features.evaluation.baselines.ease import EaseParameters, user_gram, weights
+from learn_features.evaluation.baselines.ease import EaseParameters, item_weights, user_gram
 from learn_features.evaluation.baselines.item_cf import ItemCFParameters, PairCounts
 from learn_features.training.windows import WindowBatch
 
@@ -81,7 +81,7 @@ def _votes_for(
     if isinstance(parameters, ItemCFParameters):
         return _heaviest(PairCounts(fitted_on, n_items, parameters.window).similarity(parameters))
     gram, seen = user_gram(fitted_on)
-    every = weights(gram, parameters.penalty)
+    every = item_weights(gram, parameters.penalty)
     heaviest = np.argpartition(-every, min(NEIGHBOURS, len(seen) - 1), axis=1)[:, :NEIGHBOURS]
     votes = np.take_along_axis(every, heaviest, axis=1)
     rows, places = np.nonzero(votes > 0)

@@ -33,12 +33,12 @@ class Parent:
 
     towers: Towers
     space_id: str | None
-    residuals: ItemResiduals | None = None
+    residuals: ItemResiduals | None
     """What the parent learned of single items; None: it has none."""
-    split: str | None = None
-    """The kind of split that it was trained on; None: not known."""
-    trained_until: datetime | None = None
-    """The newest interaction that it was trained on; None: not known."""
+    split: str
+    """The kind of split that it was trained on."""
+    trained_until: datetime
+    """The newest interaction that it was trained on."""
 
     @property
     def borrowing(self) -> float:
@@ -69,8 +69,6 @@ class Parent:
     def check_unseen(self, parts: Split) -> None:
         """`ConfigError` if the parent has seen the test answers of `parts`; a warning where it knows those of
         validation, which then flatter."""
-        if self.split is None or self.trained_until is None:
-            return
         if self.split != parts.kind:
             raise ConfigError(
                 f"parent: was trained on the split {self.split}, which has seen answers of {parts.kind};"

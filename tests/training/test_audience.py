@@ -23,9 +23,8 @@ from learn_features.training.audience import (
 from learn_features.training.fit import Tuning, fit
 from learn_features.training.new_items import KNOWN, NewItems, mark_known, move_new_items
 from learn_features.training.trained import Trained
-from learn_features.training.warm_start import Parent
 from tests.training import world
-from tests.training.world import ITEMS, RECIPE, content_of, make_split
+from tests.training.world import ITEMS, RECIPE, content_of, make_split, parent_of
 
 WITH_RESIDUALS = world.WITH_RESIDUALS.model_copy(update={"similar_items": 200})
 NEW = np.arange(5, ITEMS, 3)  # so many that histories hold them too
@@ -249,7 +248,7 @@ def test_training_finds_it_and_a_child_borrows_as_its_parent(monkeypatch):
                 tuning=Tuning(2, new_items=NewItems(borrowing=1.5)))  # fmt: skip
     assert float(again.towers.item.similar.strength) == 1.5
     child = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=1,
-                parent=Parent(first.towers, "s0", first.residuals))  # fmt: skip
+                parent=parent_of(first))  # fmt: skip
     assert float(child.towers.item.similar.strength) == 0.5
     assert not torch.equal(child.towers.item.similar.audiences, similar.audiences)  # of its own log and users
     assert child.towers.item.similar.items == similar.items

@@ -18,8 +18,7 @@ from learn_features.training.new_items import NewItems
 from learn_features.training.phase import Phase
 from learn_features.training.ranks import alone
 from learn_features.training.trained import Trained
-from learn_features.training.warm_start import Parent
-from tests.training.world import ITEMS, RECIPE, TOWERS, content_of, make_split
+from tests.training.world import ITEMS, RECIPE, TOWERS, content_of, make_split, parent_of
 
 CHANCE = 10 / ITEMS
 
@@ -97,7 +96,7 @@ def test_final_epochs_see_the_validation_interactions():
 def test_warm_start_goes_on_from_the_parent():
     cold = fit(make_split(True), content_of(), TOWERS, RECIPE, seed=0)
     one_epoch = RECIPE.model_copy(update={"epochs": 1})
-    warm = fit(make_split(True), content_of(), TOWERS, one_epoch, seed=1, parent=Parent(cold.towers, "s0"))
+    warm = fit(make_split(True), content_of(), TOWERS, one_epoch, seed=1, parent=parent_of(cold))
     assert warm.epochs[0].loss < 0.97 * cold.epochs[0].loss
 
 
@@ -198,7 +197,7 @@ def test_a_temperature_that_is_learnt_stays_within_bounds():
     model = Trained(towers, np.arange(ITEMS), ITEMS)
     run = Loop(model, Sharper([], steps=50), RECIPE, Phase("tune", 0, 2, 2, 1e-2), seed=0, ranks=alone())
     run.run()
-    assert float(towers.scale) == pytest.approx(100)
+    assert towers.scale.item() == pytest.approx(100)
 
 
 def test_first_steps_may_overshoot():
@@ -224,7 +223,7 @@ def test_residuals_of_trained_items_only_and_a_warm_start_keeps_them():
     assert sorted(np.flatnonzero(table.any(1))) == sorted(seen)
     still = RECIPE.model_copy(update={"epochs": 1, "final": "none", "final_learning_rate": 1e-12})
     warm = fit(make_split(True), content_of(), towers, still, seed=1,
-               parent=Parent(cold.towers, "s0", cold.residuals))  # fmt: skip
+               parent=parent_of(cold))  # fmt: skip
     again = warm.residuals.lookup([str(item) for item in range(ITEMS)])
     trained = np.unique(make_split(True).train.items)
     np.testing.assert_allclose(again[trained], table[trained], atol=1e-6)
@@ -269,7 +268,7 @@ def test_what_was_left_stays_through_a_warm_start():
     for kind in ("leave_one_out", "global_time"):
         again = fit(
             replace(make_split(True), kind=kind), content, towers, RECIPE, seed=1,
-            parent=Parent(first.towers, "s0", first.residuals),
+            parent=parent_of(first),
         )  # fmt: skip
         moved = again.towers.item.moved.numpy()
         assert np.linalg.norm(moved) == pytest.approx(np.linalg.norm(rows[0]), rel=1e-3)  # as far, anew

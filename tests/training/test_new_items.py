@@ -10,8 +10,7 @@ from learn_features.training import new_items, placing
 from learn_features.training.fit import fit
 from learn_features.training.new_items import KNOWN, MOVES, TOLERANCE, find_move, move_new_items
 from learn_features.training.trained import Trained
-from learn_features.training.warm_start import Parent
-from tests.training.world import ITEMS, RECIPE, TOWERS, C, content_of, make_split
+from tests.training.world import ITEMS, RECIPE, TOWERS, C, content_of, make_split, parent_of
 
 NEW = np.arange(5, ITEMS, 8)
 NONE = np.zeros(0, dtype=np.int64)
@@ -85,7 +84,7 @@ def test_a_warm_start_moves_new_items_anew_and_as_far(monkeypatch):
     monkeypatch.setattr(placing, "find_move", lambda *_: 0.4)
     content, ids = content_of(), [str(row) for row in range(ITEMS)]
     cold = fit(make_split(True), content, towers, recipe, seed=0)
-    parent = Parent(cold.towers, "s0", cold.residuals)
+    parent = parent_of(cold)
     begun = []
 
     def note(model):

@@ -7,6 +7,7 @@
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from learn_features.towers.config import TowerConfig
 from learn_features.training import checkpoint
 from learn_features.training.fit import Fitted, fit
 from learn_features.training.recipe import Recipe
+from learn_features.training.warm_start import Parent
 
 ITEMS, CLUSTERS, USERS, LENGTH, C = 120, 6, 150, 8, 16
 
@@ -75,6 +77,12 @@ def content_of(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(CLUSTERS, C))
     return (centres[np.arange(ITEMS) % CLUSTERS] + rng.normal(size=(ITEMS, C))).astype(np.float16)
+
+
+def parent_of(fitted: Fitted) -> Parent:
+    """For a warm start; trained on what was long before all there is here."""
+    then = datetime.fromtimestamp(0, UTC)
+    return Parent(fitted.towers, "s0", fitted.residuals, "leave_one_out", then)
 
 
 RESUMED = RECIPE.model_copy(update={"ema": 0.9, "final_epochs": 2})

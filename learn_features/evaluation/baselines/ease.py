@@ -51,7 +51,7 @@ class Ease:
         def value(parameters: EaseParameters) -> float:
             if parameters.penalty not in made:
                 made.clear()
-                made[parameters.penalty] = weights(gram, parameters.penalty)
+                made[parameters.penalty] = item_weights(gram, parameters.penalty)
             return task.value(_scorer(made[parameters.penalty], seen, task.n_items, parameters.age))
 
         search = Search[EaseParameters](value, budget_seconds)
@@ -61,7 +61,7 @@ class Ease:
 
     def fit(self, task: Task, fitted_on: Sequences, parameters: EaseParameters) -> Scorer:
         gram, seen = user_gram(fitted_on)
-        return _scorer(weights(gram, parameters.penalty), seen, task.n_items, parameters.age)
+        return _scorer(item_weights(gram, parameters.penalty), seen, task.n_items, parameters.age)
 
 
 def too_many_items(task: Task) -> str | None:
@@ -83,7 +83,7 @@ def user_gram(fitted_on: Sequences) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray((users.T @ users).toarray(), dtype=np.float32), seen
 
 
-def weights(gram: np.ndarray, penalty: float) -> np.ndarray:
+def item_weights(gram: np.ndarray, penalty: float) -> np.ndarray:
     """B, float32 (seen, seen)."""
     loaded = gram + penalty * np.eye(len(gram), dtype=np.float32)
     factor = linalg.cholesky(loaded, lower=True, overwrite_a=True, check_finite=False)

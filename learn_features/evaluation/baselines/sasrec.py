@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.next_item import DIMENSION
-from learn_features.evaluation.baselines.next_item_baseline import NextItemBaseline
+from learn_features.evaluation.baselines.transformer import DIMENSION
+from learn_features.evaluation.baselines.transformer_baseline import TransformerBaseline
 
 
-class SASRec(NextItemBaseline):
+class SASRec(TransformerBaseline):
     """A learned vector an item."""
 
     name = "sasrec"

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.next_item import DIMENSION
-from learn_features.evaluation.baselines.next_item_baseline import NextItemBaseline
+from learn_features.evaluation.baselines.transformer import DIMENSION
+from learn_features.evaluation.baselines.transformer_baseline import TransformerBaseline
 
 EXPERTS = 4
 INPUT_DROPOUT = 0.1
 
 
-class TextModel(NextItemBaseline):
+class TextModel(TransformerBaseline):
     """Text vectors through the adaptor, also for items never seen."""
 
     name = "text_model"

@@ -8,7 +8,7 @@ import pytest
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.ease import MAX_ITEMS, Ease, EaseParameters, user_gram, weights
+from learn_features.evaluation.baselines.ease import MAX_ITEMS, Ease, EaseParameters, item_weights, user_gram
 
 MakeCases = Callable[..., Cases]
 MakeSequences = Callable[..., Sequences]
@@ -20,7 +20,7 @@ def test_three_items_by_hand(make_sequences: MakeSequences) -> None:
     assert seen.tolist() == [0, 2]
     assert gram.tolist() == [[2, 1], [1, 2]]  # 2 is taken twice by one user and counts once
     # with λ = 1: ((3, 1), (1, 3)) has the inverse ((3, -1), (-1, 3)) / 8, so B = 1/3 off the diagonal
-    assert weights(gram, 1.0) == pytest.approx(np.array([[0, 1 / 3], [1 / 3, 0]]), abs=1e-6)
+    assert item_weights(gram, 1.0) == pytest.approx(np.array([[0, 1 / 3], [1 / 3, 0]]), abs=1e-6)
 
 
 def test_it_is_the_best_linear_model_without_self_votes(make_sequences: MakeSequences) -> None:
@@ -30,7 +30,7 @@ def test_it_is_the_best_linear_model_without_self_votes(make_sequences: MakeSequ
     gram, seen = user_gram(log)
     users = np.zeros((30, 8))
     users[log.users, log.items] = 1
-    found = weights(gram, 2.5)
+    found = item_weights(gram, 2.5)
     for item in range(8):
         others = np.delete(users, item, axis=1)
         penalised = np.vstack([others, 2.5**0.5 * np.eye(7)])
@@ -47,7 +47,7 @@ def test_scores_sum_the_votes_of_the_history(
     log = make_sequences([[0, 2], [2], [0], [3, 2]])
     cases = make_cases([[0, 3], [1]], [[2], [2]])
     task = make_task(log, cases, 5)
-    votes = weights(user_gram(log)[0], 1.0)  # seen items 0, 2, 3
+    votes = item_weights(user_gram(log)[0], 1.0)  # seen items 0, 2, 3
     plain = Ease().fit(task, log, EaseParameters(1.0, age=0.0))(cases)
     assert plain[0, [0, 2, 3]] == pytest.approx(votes[0] + votes[2])
     assert plain[:, [1, 4]].tolist() == [[0, 0], [0, 0]]

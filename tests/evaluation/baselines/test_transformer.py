@@ -11,23 +11,27 @@ import torch
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
-from learn_features.evaluation.baselines import next_item_baseline, next_item_training
+from learn_features.evaluation.baselines import transformer_baseline, transformer_training
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.next_item import MAX_LENGTH, NextItem, NextItemParameters
-from learn_features.evaluation.baselines.next_item_training import Trained, scorer, train
 from learn_features.evaluation.baselines.sasrec import ItemIds, SASRec
 from learn_features.evaluation.baselines.text_model import TextModel
+from learn_features.evaluation.baselines.transformer import MAX_LENGTH, Transformer, TransformerParameters
+from learn_features.evaluation.baselines.transformer_training import (
+    TrainedTransformer,
+    scorer,
+    train_transformer,
+)
 from learn_features.evaluation.harness import evaluate
 
 MakeCases = Callable[..., Cases]
 MakeSequences = Callable[..., Sequences]
 MakeTask = Callable[..., Task]
-FEW = NextItemParameters(layers=1, learning_rate=1e-2, epochs=8, stop=8)
+FEW = TransformerParameters(layers=1, learning_rate=1e-2, epochs=8, stop=8)
 
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(next_item_training, "TARGETS_PER_STEP", 64)
+    monkeypatch.setattr(transformer_training, "TARGETS_PER_STEP", 64)
 
 
 def _chains(n: int, users: int, seed: int = 0) -> list[list[int]]:
@@ -40,7 +44,9 @@ def _chains(n: int, users: int, seed: int = 0) -> list[list[int]]:
 @pytest.mark.parametrize("normalised", [True, False])
 def test_positions_see_only_what_came_before(normalised: bool) -> None:
     torch.manual_seed(0)
-    model = NextItem(ItemIds(torch.ones(9, dtype=torch.bool)), 9, replace(FEW, normalised=normalised)).eval()
+    model = Transformer(
+        ItemIds(torch.ones(9, dtype=torch.bool)), 9, replace(FEW, normalised=normalised)
+    ).eval()
     table = model.table()
     history = torch.tensor([[1, 2, 3, 4]])
     changed = torch.tensor([[1, 2, 7, 0]])
@@ -94,15 +100,19 @@ def test_training_keeps_the_best_epoch_and_ends_without_progress(
     def items() -> ItemIds:
         return ItemIds(torch.from_numpy(seen))
 
-    trained = train(log, items, 20, FEW, seed=0, validate=lambda scores: next(values))
+    trained = train_transformer(log, items, 20, FEW, seed=0, validate=lambda scores: next(values))
     assert (trained.stop, trained.value) == (2, 0.3)
     assert next(values) == 0.9
-    hasty = train(log, items, 20, FEW, seed=0, validate=lambda scores: 0.5, out_of_time=lambda: True)
+    hasty = train_transformer(
+        log, items, 20, FEW, seed=0, validate=lambda scores: 0.5, out_of_time=lambda: True
+    )
     assert hasty.stop == 1
-    fixed = train(log, items, 20, replace(FEW, stop=2), seed=0)
+    fixed = train_transformer(log, items, 20, replace(FEW, stop=2), seed=0)
     cases = make_cases([[3]], [[4]])
     # two epochs of eight are the same two epochs, watched or not
-    watched = train(log, items, 20, FEW, seed=0, validate=lambda scores: 1.0, out_of_time=_after(2))
+    watched = train_transformer(
+        log, items, 20, FEW, seed=0, validate=lambda scores: 1.0, out_of_time=_after(2)
+    )
     assert np.array_equal(scorer(fixed.model)(cases), scorer(watched.model)(cases))
 
 
@@ -114,17 +124,17 @@ def _after(epochs: int) -> Callable[[], bool]:
 def test_long_histories_are_cut_into_pieces_that_miss_no_pair(make_sequences: MakeSequences) -> None:
     lengths = [1, 2, MAX_LENGTH, MAX_LENGTH + 1, MAX_LENGTH + 2, 3 * MAX_LENGTH]
     log = make_sequences([[0] * length for length in lengths])
-    starts, ends = next_item_training._windows(log)
+    starts, ends = transformer_training._windows(log)
     assert (ends - starts).max() == MAX_LENGTH + 1
     targets = np.concatenate([np.arange(a + 1, b) for a, b in zip(starts, ends, strict=True)])
     expected = np.setdiff1d(np.arange(len(log.items)), log.offsets[:-1])
     assert np.sort(targets).tolist() == expected.tolist()
-    rows = np.concatenate(list(next_item_training._batches(starts, ends, np.random.default_rng(0))))
+    rows = np.concatenate(list(transformer_training._batches(starts, ends, np.random.default_rng(0))))
     assert np.sort(rows).tolist() == list(range(len(starts)))
 
 
 def test_empty_histories_score_nothing(make_cases: MakeCases) -> None:
-    model = NextItem(ItemIds(torch.ones(5, dtype=torch.bool)), 5, FEW)
+    model = Transformer(ItemIds(torch.ones(5, dtype=torch.bool)), 5, FEW)
     scores = scorer(model)(make_cases([[], [1, 2]], [[1], [3]]))
     assert scores[0].tolist() == [0] * 5
     assert np.ptp(scores[1]) > 0
@@ -136,7 +146,7 @@ def test_tuning_reports_the_epochs_it_stopped_at(
     log = make_sequences(_chains(12, 20))
     task = make_task(log, make_cases([[n] for n in range(11)], [[n + 1] for n in range(11)]), 12)
     tries = SASRec().tune(task, 0)  # no time: the first parameters for one epoch
-    assert list(tries.tried) == [replace(next_item_baseline.START, stop=1)]
+    assert list(tries.tried) == [replace(transformer_baseline.START, stop=1)]
 
 
 def test_tuning_keeps_what_gains_and_shares_its_seconds_by_epochs(
@@ -145,26 +155,26 @@ def test_tuning_keeps_what_gains_and_shares_its_seconds_by_epochs(
     make_task: MakeTask,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tried: list[NextItemParameters] = []
+    tried: list[TransformerParameters] = []
     shares: list[float] = []
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
 
-    def worth(p: NextItemParameters) -> float:
+    def worth(p: TransformerParameters) -> float:
         return 0.1 * (p.layers == 1) + 0.01 * p.epochs - 0.05 * (p.dropout > 0.2) - 0.5 * (not p.normalised)
 
     def pretend(
-        log: Sequences, items: object, n: int, parameters: NextItemParameters, **rest: Any
-    ) -> Trained:
+        log: Sequences, items: object, n: int, parameters: TransformerParameters, **rest: Any
+    ) -> TrainedTransformer:
         nonlocal now
         tried.append(parameters)
         begin = now
         while not rest["out_of_time"]():
             now += 0.5
         shares.append(now - begin)
-        return Trained(None, parameters.epochs - 1, worth(parameters))  # type: ignore[arg-type]
+        return TrainedTransformer(None, parameters.epochs - 1, worth(parameters))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(next_item_baseline, "train", pretend)
+    monkeypatch.setattr(transformer_baseline, "train_transformer", pretend)
     log = make_sequences(_chains(12, 20))
     tries = SASRec().tune(make_task(log, make_cases([[0]], [[1]]), 12), 720)
     assert [(p.layers, p.epochs, p.dropout) for p in tried] == [

@@ -10,12 +10,12 @@ from torch import nn
 
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.next_item import NextItemParameters
-from learn_features.evaluation.baselines.next_item_training import scorer, train
 from learn_features.evaluation.baselines.search import Tries
+from learn_features.evaluation.baselines.transformer import TransformerParameters
+from learn_features.evaluation.baselines.transformer_training import scorer, train_transformer
 from learn_features.evaluation.harness import Scorer
 
-START = NextItemParameters()
+START = TransformerParameters()
 CHANGES: tuple[dict[str, Any], ...] = (
     {"layers": 1},
     {"dropout": 0.5},
@@ -25,7 +25,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
 """On whole schedules: after a third of one, what learns fast looks best, and that is not what ends best."""
 
 
-class NextItemBaseline(ABC):
+class TransformerBaseline(ABC):
     """Each try has a share of the seconds left, by its epochs, and stops early without progress."""
 
     name: str
@@ -39,8 +39,8 @@ class NextItemBaseline(ABC):
     def refusal(self, task: Task) -> str | None:
         return None
 
-    def tune(self, task: Task, budget_seconds: float) -> Tries[NextItemParameters]:
-        tries = Tries[NextItemParameters](budget_seconds)
+    def tune(self, task: Task, budget_seconds: float) -> Tries[TransformerParameters]:
+        tries = Tries[TransformerParameters](budget_seconds)
         for number, change in enumerate(({}, *CHANGES)):
             if tries.spent:
                 break
@@ -52,14 +52,14 @@ class NextItemBaseline(ABC):
             tries.record(replace(parameters, stop=stop), value)
         return tries
 
-    def fit(self, task: Task, fitted_on: Sequences, parameters: NextItemParameters) -> Scorer:
+    def fit(self, task: Task, fitted_on: Sequences, parameters: TransformerParameters) -> Scorer:
         items = self.items(task, fitted_on)
-        return scorer(train(fitted_on, items, task.n_items, parameters, seed=task.seed).model)
+        return scorer(train_transformer(fitted_on, items, task.n_items, parameters, seed=task.seed).model)
 
-    def _train(self, task: Task, parameters: NextItemParameters, seconds: float) -> tuple[int, float]:
+    def _train(self, task: Task, parameters: TransformerParameters, seconds: float) -> tuple[int, float]:
         """The epoch with the best validation value, and that value."""
         deadline = time.monotonic() + seconds
-        trained = train(
+        trained = train_transformer(
             task.split.train,
             self.items(task, task.split.train),
             task.n_items,

@@ -17,7 +17,7 @@ MAX_LENGTH = 50
 
 
 @dataclass(frozen=True)
-class NextItemParameters:
+class TransformerParameters:
     """`epochs` is the length of the cosine schedule, `stop` how many of them are trained.
 
     normalised  cosines over `temperature` instead of dot products plus an item bias
@@ -34,10 +34,10 @@ class NextItemParameters:
     stop: int = 12
 
 
-class NextItem(nn.Module):
+class Transformer(nn.Module):
     """`items` is a module that returns the vectors of all items, (n, DIMENSION)."""
 
-    def __init__(self, items: nn.Module, n_items: int, settings: NextItemParameters) -> None:
+    def __init__(self, items: nn.Module, n_items: int, settings: TransformerParameters) -> None:
         super().__init__()
         self.settings = settings
         self.items = items

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
-from learn_features.evaluation.baselines.next_item import MAX_LENGTH, NextItem, NextItemParameters
+from learn_features.evaluation.baselines.transformer import MAX_LENGTH, Transformer, TransformerParameters
 from learn_features.evaluation.harness import Scorer
 
 TARGETS_PER_STEP = 1_024
@@ -20,24 +20,24 @@ PATIENCE = 3
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedTransformer:
     """A model after `stop` epochs, the best by `value`."""
 
-    model: NextItem
+    model: Transformer
     stop: int
     value: float
 
 
-def train(
+def train_transformer(
     fitted_on: Sequences,
     items: Callable[[], nn.Module],
     n_items: int,
-    parameters: NextItemParameters,
+    parameters: TransformerParameters,
     *,
     seed: int,
     validate: Callable[[Scorer], float] | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
-) -> Trained:
+) -> TrainedTransformer:
     """AdamW with a linear warm-up of one epoch and a cosine to zero after `epochs`.
 
     With `validate`, it is asked after every epoch, and training ends early without progress or time; the
@@ -51,7 +51,7 @@ def train(
     candidates = torch.from_numpy(seen.astype(np.int64)).to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = NextItem(items(), n_items, parameters).to(device)
+        model = Transformer(items(), n_items, parameters).to(device)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay
         )
@@ -77,10 +77,10 @@ def train(
                 best, best_value = epoch, value
             if epoch - best >= PATIENCE or out_of_time():
                 break
-    return Trained(model, best or last, best_value)
+    return TrainedTransformer(model, best or last, best_value)
 
 
-def scorer(model: NextItem) -> Scorer:
+def scorer(model: Transformer) -> Scorer:
     """Scores of all items at a history's newest entry; an empty history scores 0 everywhere."""
 
     def score(cases: Cases) -> np.ndarray:
@@ -132,7 +132,7 @@ def _batches(starts: np.ndarray, ends: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _loss(
-    model: NextItem, candidates: Tensor, places: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    model: Transformer, candidates: Tensor, places: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> Tensor:
     """Cross-entropy over `candidates`; `places` are interactions as positions among them."""
     device = candidates.device
