@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.machine import emit, run
 from benchmarks.world import World, add_data_arguments, log, open_world
-from learn_features.errors import DataError
+from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation import cold
 from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
@@ -63,7 +63,6 @@ def main(arguments: list[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     if asked.quick:
         asked.seeds, asked.epochs, asked.budget_seconds, asked.baselines = 1, 2, 2.0, list(QUICK)
-        asked.paper = False
     started = time.monotonic()
     world = open_world(asked)
     seeds = range(asked.seeds)
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, method in methods.items():
         tell(name, method)
     tuning = train_towers(world, seeds, methods)
-    if asked.paper:
+    if asked.paper if asked.paper is not None else not asked.quick:
         add_paper(world, seeds, methods, asked.epochs)
     cold_rows, cold_claims = ask_cold(world, seeds, tuning, fitted_baselines)
     skipped = {name: method.not_run for name, method in fitted_baselines.items() if method.scorer is None}
@@ -105,7 +104,8 @@ def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuni
         known = None if model.residuals is None else model.by_item()
         score = scorer(model.towers, world.content, world.towers.max_length, known)
         held_out = np.isin(np.arange(world.n_items), np.setdiff1d(world.parts.train.items, model.items))
-        asked = replace(world.parts, validation=world.parts.validation.targeting(~held_out))
+        cases = world.parts.validation.targeting(~held_out)
+        asked = replace(world.parts, validation=cases) if len(cases) else world.parts
         priors.append(tune_timed(score, asked, world.n_items))
 
     found: Tuning | None = None
@@ -147,11 +147,16 @@ def add_paper(world: World, seeds: range, methods: dict[str, Method], epochs: in
         recipe=recipe_preset(preset, **({"epochs": epochs} if epochs else {})),
     )
     log.print(preset)
-    methods[preset] = method = Method(False, 0.0)
-    found: Tuning | None = None
+    method, found = Method(False, 0.0), None
     for seed in seeds:
         started = time.monotonic()
-        fitted = paper.fit(paper.parts, seed, found)
+        try:
+            fitted = paper.fit(paper.parts, seed, found)
+        except ConfigError as error:
+            log.print(f"{preset}: left out, {error}", soft_wrap=True)
+            methods.pop(preset, None)
+            return
+        methods[preset] = method
         method.seconds += time.monotonic() - started
         found = found or fitted.tuning
         method.answers.append(paper.ask(paper.scorer(fitted)))
@@ -259,8 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--paper",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="the paper's own recipe as well, at a CPU's size",
+        help="the paper's own recipe as well, at a CPU's size (default: unless --quick)",
     )
     parser.add_argument(
         "--baselines",

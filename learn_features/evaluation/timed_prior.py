@@ -24,6 +24,8 @@ from learn_features.evaluation.harness import Scorer
 BUDGET_SECONDS = 120.0
 CASES = 2_000
 """Validation cases at most; their scores are kept while tuning."""
+AT_ONCE = 64
+"""Of them scored together."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,13 @@ def _knobs(spread: float) -> tuple[Knob, ...]:
 
 def _kept(scorer: Scorer, cases: Cases) -> tuple[Scorer, float]:
     """A scorer that remembers the scores of `cases`, and their spread over the items of a case."""
-    scores = np.concatenate(
-        [scorer(cases.select(slice(at, at + 512))) for at in range(0, len(cases), 512)]
-    ).astype(np.float32)
+    scores, spreads = np.empty((0, 0), dtype=np.float32), []
+    for start in range(0, len(cases), AT_ONCE):
+        block = scorer(cases.select(slice(start, start + AT_ONCE)))
+        if not start:
+            scores = np.empty((len(cases), block.shape[1]), dtype=np.float32)
+        scores[start : start + len(block)] = block
+        spreads.append(np.std(block, axis=1))
     row = {user: at for at, user in enumerate(cases.user_ids)}
-    spread = float(np.nanmean(np.std(scores, axis=1)))
+    spread = float(np.nanmean(np.concatenate(spreads)))
     return lambda asked: scores[[row[user] for user in asked.user_ids]], spread or 1.0

@@ -72,30 +72,37 @@ def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArra
     vectors = item_vectors(model.towers, content, residuals).cpu()
     tower = model.towers.item
     aligned, borrowed = (over_items(model, content, moving, what) for what in (tower.aligned, tower.borrowed))
+    projected = (aligned + borrowed).cpu()
     step = (mean_length(model, content) * _direction(model, content, cases)).cpu()
+    lengths = torch.stack([(projected + move * step).norm(dim=-1) for move in MOVES])
     values = np.zeros(len(MOVES))
     size = harness.cases_at_once(len(content), CASES)
     for first in range(0, len(cases), size):
         part = slice(first, first + size)
-        values += _by_move(users[part], cases.select(part), vectors, moving, (aligned + borrowed).cpu(), step)
+        asking = users[part]
+        scores = asking @ projected.T, (asking @ step)[:, None]
+        values += _by_move(asking @ vectors.T, cases.select(part), moving, *scores, lengths)
     if not values.any():  # nothing is found wherever they stand
         return 0.0
     return float(MOVES[np.flatnonzero(values >= (1 - TOLERANCE) * values.max())[-1]])
 
 
 def _by_move(
-    users: Tensor, cases: Cases, vectors: Tensor, moving: NDArray[np.int64], projected: Tensor, step: Tensor
+    staying: Tensor, cases: Cases, moving: NDArray[np.int64], unmoved: Tensor, gained: Tensor, lengths: Tensor
 ) -> NDArray[np.float64]:
-    """For each of MOVES the NDCG of `cases`, asked by `users` (n, D), summed up. `vectors` (items, D) are
-    where items stay, `projected` (moving, D) what is moved by `step` (D,) and then normalised."""
+    """For each of MOVES the NDCG of `cases`, summed up.
+
+    Scores: `staying` (n, items) of all where they stay, which is written over. Of `moving` items, before
+    their vectors are normalised, `unmoved` (n, moving) and what a unit of move adds, `gained` (n, 1);
+    `lengths` (MOVES, moving) are the vectors' by then.
+    """
     rows = torch.arange(len(cases))
     targets = torch.from_numpy(cases.target_items[cases.target_offsets[:-1]].astype(np.int64))
-    column = torch.full((len(vectors),), -1)
+    column = torch.full((staying.shape[1],), -1)
     column[torch.from_numpy(moving)] = torch.arange(len(moving))
     seen_rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history_offsets)))
     seen_items = torch.from_numpy(cases.history_items.astype(np.int64))
 
-    staying = users @ vectors.T
     own = staying[rows, targets]
     staying[seen_rows, seen_items] = -torch.inf
     staying[:, torch.from_numpy(moving)] = -torch.inf
@@ -104,8 +111,8 @@ def _by_move(
     seen[seen_rows[seen_moves], column[seen_items][seen_moves]] = True
     stayed = (staying >= own[:, None]).sum(1)  # only targets that move change places among these
     values = []
-    for move in MOVES:
-        moved = (users @ F.normalize(projected + move * step, dim=-1).T).masked_fill(seen, -torch.inf)
+    for move, length in zip(MOVES, lengths, strict=True):
+        moved = ((unmoved + move * gained) / length).masked_fill_(seen, -torch.inf)
         wanted = torch.where(is_moving, moved[rows, column[targets].clamp_min(0)], own)[:, None]
         stayed[is_moving] = (staying[is_moving] >= wanted[is_moving]).sum(1)
         ranks = stayed + (moved >= wanted).sum(1)

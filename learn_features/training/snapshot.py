@@ -1,5 +1,6 @@
 """The data of one training run, copied into its folder: every task reads the same, also when run again."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from learn_features.errors import ConfigError, DataError
 from learn_features.training import run as run_folder_files
 
 SNAPSHOT = "snapshot"
-OWNER = "owner"
-"""File of a snapshot: whose it is, a line each."""
+OWNER = "owners.json"
+"""File of a snapshot: a JSON list of those whose it is."""
 
 
 def snapshot_folder(run_folder: str | Path) -> Path:
@@ -31,7 +32,7 @@ def take_snapshot(
     Raises `DataError`, `ConfigError` (other data; with `fresh`, a training that runs there).
     """
     folder, target = Path(run_folder), snapshot_folder(run_folder)
-    owners = (target / OWNER).read_text().splitlines() if (target / OWNER).exists() else []
+    owners = json.loads((target / OWNER).read_text()) if (target / OWNER).exists() else []
     if owner in owners:
         return str(run_folder)
     tables.read_dataset(data_folder, config.data)
@@ -44,7 +45,7 @@ def take_snapshot(
             shutil.rmtree(target, ignore_errors=True)
     elif target.exists():
         if all(_same(source, target / source.name) for source in sources):
-            write_text(target / OWNER, "\n".join([*owners, owner]))
+            write_text(target / OWNER, json.dumps([*owners, owner]))
             return str(run_folder)
         raise ConfigError(
             f"{run_folder}: holds the data of another run, and {data_folder} differs from them; give another "
@@ -57,7 +58,7 @@ def take_snapshot(
         shutil.copyfile(source, partial / source.name)
         if not _same(source, partial / source.name):
             raise DataError(f"{source}: changed while it was copied; run again when nobody writes to it")
-    (partial / OWNER).write_text(owner)
+    (partial / OWNER).write_text(json.dumps([owner]))
     partial.rename(target)
     return str(run_folder)
 

@@ -4,11 +4,13 @@ import json
 import math
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks import ablations, machine, quality
 from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation import cold
+from learn_features.training import fit as fitting
 
 
 def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
@@ -104,3 +106,44 @@ def test_a_variant_that_cannot_be_trained_is_left_out_of_the_ablations(monkeypat
     printed = capsys.readouterr()
     assert f"{ablations.IDS}: left out, training: the loss grew" in printed.err
     assert json.loads(printed.out)["claims"].keys() == {"alignment_lift", "alignment_over_plain_mean"}
+
+
+def test_the_papers_recipe_is_a_row_and_loses_no_other_where_it_fails(monkeypatch, capsys, tmp_path):
+    quick = ["--quick", "--paper", "--json", "--state", str(tmp_path)]
+    quality.main(quick)
+    rows = {row["method"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["paper-small"]["runs"] == rows["towers"]["runs"] == 1
+    fitted = quality.World.fit
+
+    def fails(world, parts, seed, tuning, **more):
+        if world.recipe.loss == "dense_all_action":
+            raise ConfigError("training: the loss grew")
+        return fitted(world, parts, seed, tuning, **more)
+
+    monkeypatch.setattr(quality.World, "fit", fails)
+    quality.main(quick)
+    printed = capsys.readouterr()
+    assert "paper-small: left out, training: the loss grew" in printed.err
+    assert [row["method"] for row in json.loads(printed.out)["rows"]] == [
+        n for n in rows if n != "paper-small"
+    ]
+
+
+def test_the_prior_is_tuned_on_what_its_towers_can_know(monkeypatch, capsys, tmp_path):
+    held_out, asked = [], []
+
+    def drawn(*arguments):
+        held_out.append(draw(*arguments))
+        return held_out[-1]
+
+    def tuned(score, split, n_items):
+        asked.append(split.validation)
+        return tune(score, split, n_items, budget_seconds=0.1)
+
+    draw, tune = fitting.draw_new, quality.tune_timed
+    monkeypatch.setattr(fitting, "draw_new", drawn)
+    monkeypatch.setattr(quality, "tune_timed", tuned)
+    quality.main(["--quick", "--json", "--state", str(tmp_path)])
+    assert len(held_out[0])
+    assert len(asked[0])
+    assert not np.isin(asked[0].target_items, held_out[0]).any()

@@ -63,6 +63,19 @@ def test_only_variant_a_reads_targets_in_their_sequence(make_towers):
         assert (difference[:, 1:].min() > 1e-3) == (variant == "sequence"), variant
 
 
+def test_an_item_by_itself_needs_no_attention(make_towers, monkeypatch):
+    """CUDA's kernels take 65,535 rows at most, and a catalogue has more; what comes out is the same."""
+    towers = make_towers("single")
+    content = torch.randn(9, 12)
+    expected = F.normalize(towers.item.alignment(towers.item.input(content)[:, None])[:, 0], dim=-1)
+
+    def none(*arguments, **more):
+        raise AssertionError("attention among one item")
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", none)
+    torch.testing.assert_close(towers.item(content), expected)
+
+
 def test_shared_weights_are_one_set(make_towers):
     shared = make_towers("single", recency_sum=False)
     apart = make_towers("single", recency_sum=False, shared_weights=False)

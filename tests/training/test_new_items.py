@@ -74,7 +74,15 @@ def test_cases_are_judged_alike_however_many_at_once(monkeypatch):
     cases = without_repeats(make_split(False).validation)
     whole = find_move(*model_and_content(1.0), cases, NONE)
     monkeypatch.setattr(harness, "SCORES_AT_ONCE", 7 * ITEMS)
+    by_move, sizes = new_items._by_move, []
+
+    def note(staying, *rest):
+        sizes.append(len(staying))
+        return by_move(staying, *rest)
+
+    monkeypatch.setattr(new_items, "_by_move", note)
     assert find_move(*model_and_content(1.0), cases, NONE) == whole > 0
+    assert (max(sizes), sum(sizes)) == (7, len(cases))
 
 
 def test_a_warm_start_moves_new_items_anew_and_as_far(monkeypatch):

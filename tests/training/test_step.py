@@ -10,6 +10,7 @@ import torch
 
 from learn_features.evaluation.baselines.item_cf import ItemCFParameters
 from learn_features.towers.model import Towers
+from learn_features.training import fit as fitting
 from learn_features.training.content_table import ContentTable
 from learn_features.training.item_to_item import ItemToItem
 from learn_features.training.objectives import objective
@@ -157,6 +158,19 @@ def test_moving_average_by_hand():
     with averages.in_force():
         torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, expected))
     torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, 7.0))
+
+
+def test_item_to_item_models_are_asked_once_for_all_ranks(monkeypatch):
+    asked = []
+
+    def note(parts, items, ranks, **more):
+        asked.append(ranks)
+        return ItemToItem(ItemCFParameters())
+
+    monkeypatch.setattr(fitting, "tuned_item_to_item", note)
+    ranks = alone()
+    fitting.fit(make_split(True), content_of(), TOWERS, RECIPE, seed=0, ranks=ranks)
+    assert asked == [ranks]
 
 
 def test_no_gpus_emulation_of_bf16_is_taken(monkeypatch):

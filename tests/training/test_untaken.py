@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.scoring import scorer
 from learn_features.training import fit as fitting
+from learn_features.training.new_items import NewItems
 from tests.training.world import ITEMS, RECIPE, TOWERS, C, content_of, make_split
 
 CATALOGUE = 1_500
@@ -72,6 +74,24 @@ def test_what_is_first_taken_in_validation_is_new_while_tuning():
     np.testing.assert_array_equal(known, np.unique(train.items))
     assert not residuals[first_later].any()
     assert residuals[known].any(dim=1).all()
+
+
+@pytest.mark.parametrize("kind", ["leave_one_out", "global_time"])
+def test_what_is_first_taken_in_validation_was_there_unless_the_split_is_by_time(kind, monkeypatch):
+    """As what test takes first is treated, when all is fitted."""
+    parts, first_later, seen = make_split(True), np.arange(0, ITEMS, 12), []
+    train = parts.train.where(~np.isin(parts.train.items, first_later))
+
+    def note(model, content, parts, sequences, asked, new, passed_over, ranks):
+        seen.append((new, passed_over))
+        return NewItems()
+
+    monkeypatch.setattr(fitting, "find_placing", note)
+    recipe = RECIPE.model_copy(update={"final": "refit", "epochs": 1, "new_item_share": 0.2})
+    fitting.fit(replace(parts, train=train, kind=kind), content_of(), TOWERS_HERE, recipe, seed=0)
+    ((new, passed_over),) = seen
+    assert len(new)
+    np.testing.assert_array_equal(passed_over, first_later if kind == "leave_one_out" else [])
 
 
 def test_what_is_first_taken_in_validation_is_known_at_the_end():

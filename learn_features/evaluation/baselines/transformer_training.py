@@ -81,14 +81,19 @@ def train_transformer(
 
 
 def scorer(model: Transformer) -> Scorer:
-    """Scores of all items at a history's newest entry; an empty history scores 0 everywhere."""
+    """Scores of all items at a history's newest entry; an empty history scores 0 everywhere.
+
+    The model is taken as it is now: it must not be trained on in between.
+    """
+    model.eval()
+    with torch.inference_mode():
+        table = model.table()
 
     def score(cases: Cases) -> np.ndarray:
         model.eval()
         lengths = np.minimum(np.diff(cases.history_offsets), MAX_LENGTH)
         ends = cases.history_offsets[1:]
         with torch.inference_mode():
-            table = model.table()
             history, _ = _padded(cases.history_items, ends - lengths, ends)
             users = model.users(table, history.to(table.device))
             last = torch.from_numpy(np.maximum(lengths - 1, 0)).to(table.device)
