@@ -74,7 +74,7 @@ def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArra
     aligned, borrowed = (over_items(model, content, moving, what) for what in (tower.aligned, tower.borrowed))
     projected = (aligned + borrowed).cpu()
     step = (mean_length(model, content) * _direction(model, content, cases)).cpu()
-    lengths = torch.stack([(projected + move * step).norm(dim=-1) for move in MOVES])
+    lengths = torch.stack([(projected + move * step).norm(dim=-1).clamp_min(1e-12) for move in MOVES])
     values = np.zeros(len(MOVES))
     size = harness.cases_at_once(len(content), CASES)
     for first in range(0, len(cases), size):
