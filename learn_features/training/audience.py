@@ -82,9 +82,12 @@ def lend(model: Trained, content: Tensor, sequences: Sequences, strength: float)
 
 
 def set_strength(model: Trained, strength: float) -> None:
-    """Let a table that `lend` filled lend so strongly."""
-    if model.towers.item.similar is not None:
-        model.towers.item.similar.strength.fill_(strength)
+    """Let a table that `lend` filled lend so strongly; 0 empties it, so that nobody compares for nothing."""
+    similar = model.towers.item.similar
+    if similar is not None:
+        similar.strength.fill_(strength)
+        if not strength:
+            similar.make_room(0)
 
 
 @torch.no_grad()

@@ -124,6 +124,7 @@ def test_the_strength_is_the_least_that_ranks_new_items_next_to_best(time_gaps, 
     found = find_strength(model, content, learned, log, NEW)
     for strength in (1.5, found, 0.0):  # what was measured is there to be lent at any strength
         set_strength(model, strength)
+        assert (model.towers.item.similar.items > 0) == (strength > 0)
         one = item_vectors(model.towers, content, model.by_item())
         lend(model, content, learned, strength)
         torch.testing.assert_close(item_vectors(model.towers, content, model.by_item()), one)
