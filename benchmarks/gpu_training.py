@@ -13,18 +13,19 @@ from learn_features.towers.config import TowerConfig
 from learn_features.training.cuts import CutBatch
 from learn_features.training.recipe import recipe_preset
 
-ITEMS, USER_LENGTH = 100_000, 400
-"""A history of 80 and targets of 40 fit into so many entries wherever the cut falls, but for few users."""
+ITEMS, USER_LENGTH = 100_000, 1_000
+"""Wherever the cut falls, a history of 80 and targets of 40 fit into so many entries, but for 8 and 4 % of
+the users."""
 WARM, ROUNDS, STEPS = 5, 5, 10
 
 
-def gpu_mfu() -> dict[str, float]:
+def gpu_mfu(*, compiled: bool) -> dict[str, float]:
     """Median share of the peak over rounds of steps, batches drawn meanwhile, and what it comes from."""
     rng = np.random.default_rng(0)
     per_step = recipe_preset("paper").users_per_step
     users = per_step * (WARM + ROUNDS * STEPS)
     data = generated_log.log_of(np.full(users, USER_LENGTH), ITEMS, rng)
-    side = Contender("paper", OURS, data, ITEMS)
+    side = Contender("paper", OURS, data, ITEMS, {"compile_layers": compiled})
     batches = side.batches()
     for batch in islice(batches, WARM):
         side.update(batch)

@@ -24,6 +24,7 @@ content_file      the same on disk
 phase             what a phase is, and where it stands
 loop              one phase: epochs, best state, early stopping
 step              gradients of a batch: passes, processes, precision
+compiled          transformer layers of few kernels, on a GPU
 optimiser         AdamW, schedule, moving average
 seeds             random numbers by place
 ranks             processes of torchrun

@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 from learn_features.training.recipe import Draw
 
 
-def log_recency(length: NDArray[np.int64], place: NDArray[np.int64], alpha: float, beta: float) -> NDArray:
+def recency_weights(
+    length: NDArray[np.int64], place: NDArray[np.int64], alpha: float, beta: float
+) -> NDArray[np.floating]:
     """Unnormalised weights w_i = log(α + i (β − α) / (N − 1)), i = 0 the oldest of N.
 
     `length` (N) and `place` (i) broadcast. A sequence of one has the one weight log α.
@@ -26,19 +28,20 @@ def draw(
     """Up to `size` distinct places of each of n sequences, in rising order.
 
     Returns places (n, k) with k = min(size, longest) and which of them are real, real ones first;
-    a sequence no longer than `size` is taken whole. Weighted draws without replacement are the
-    largest of log weight + Gumbel noise.
+    a sequence no longer than `size` is taken whole. Weighted draws without replacement are the first
+    arrivals, where an entry arrives after an exponential time with its weight as the rate (Efraimidis and
+    Spirakis 2006).
     """
     longest = int(lengths.max(initial=1))
     place = np.arange(longest)[None, :]
     real = place < lengths[:, None]
     if longest <= size:
         return np.where(real, place, 0), real
-    keys = rng.gumbel(size=(len(lengths), longest))
+    arrivals = rng.standard_exponential((len(lengths), longest), dtype=np.float32)
     if kind == "recency":
-        keys += np.log(log_recency(lengths[:, None], np.where(real, place, 0), alpha, beta))
-    keys[~real] = -np.inf
-    chosen = np.argpartition(-keys, size - 1, axis=1)[:, :size]
+        arrivals /= recency_weights(lengths[:, None], np.where(real, place, 0), alpha, beta)
+    arrivals[~real] = np.inf
+    chosen = np.argpartition(arrivals, size - 1, axis=1)[:, :size]
     chosen_real = np.take_along_axis(real, chosen, axis=1)
     chosen = np.sort(np.where(chosen_real, chosen, longest), axis=1)
     chosen_real = chosen < longest

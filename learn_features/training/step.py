@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from learn_features.training import seeds
+from learn_features.training.compiled import compile_layers
 from learn_features.training.objectives import Contrast, Objective
 from learn_features.training.ranks import Ranks
 from learn_features.training.recipe import Recipe
@@ -45,6 +46,8 @@ class Step:
         self._autocast = partial(
             torch.autocast, ranks.device.type, torch.bfloat16, low_precision(recipe, ranks.device)
         )
+        if recipe.compile_layers and ranks.device.type == "cuda":
+            compile_layers(model, self._autocast)
         forward = _Forward(model, objective, self._autocast)
         self._forward: nn.Module = forward
         if ranks.count > 1:

@@ -1,11 +1,14 @@
 """What only a CUDA device shows; `pytest -m gpu`."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from learn_features.towers.model import Towers
-from learn_features.training import content_table
+from learn_features.training import content_table, seeds
+from learn_features.training.compiled import compile_layers
 from learn_features.training.content_table import ContentTable
 from learn_features.training.fit import fit
 from learn_features.training.loop import Loop
@@ -33,6 +36,30 @@ def test_bf16_on_a_gpu_learns_like_fp32_on_it(loss):
     assert low.epochs[-1].loss == pytest.approx(full.epochs[-1].loss, rel=0.03)
     assert low.epochs[-1].loss != full.epochs[-1].loss
     assert low.towers.log_scale.device.type == "cuda"
+
+
+@pytest.mark.parametrize("loss", ["softmax", "dense_all_action"])
+def test_compiled_layers_learn_like_plain_ones(loss, caplog):
+    """In two passes, too, which want dropout to repeat itself."""
+    changes = {"loss": loss, "accumulate": 2, "precision": "fp32"}
+    plain, compiled = (
+        fit(make_split(True), content_of(), WITH_RESIDUALS, RESUMED.model_copy(update=changes | more), seed=0)
+        for more in ({}, {"compile_layers": True})
+    )
+    assert "uncompiled" not in caplog.text
+    assert compiled.epochs[-1].loss == pytest.approx(plain.epochs[-1].loss, rel=0.03)
+
+
+def test_compiled_dropout_repeats_itself_without_a_graph():
+    towers = Towers(WITH_RESIDUALS.model_copy(update={"dropout": 0.3})).to("cuda").train()
+    assert compile_layers(towers, partial(torch.autocast, "cuda", torch.bfloat16))
+    content = torch.randn(5, 7, WITH_RESIDUALS.content_dimension, device="cuda")
+    vectors = []
+    for graph in (False, True):
+        seeds.seed_torch(0, 0, "dropout", 1)
+        with torch.set_grad_enabled(graph), torch.autocast("cuda", torch.bfloat16):
+            vectors.append(towers.user.positions(content).detach())
+    assert torch.allclose(*vectors, atol=2e-2)  # bf16 rounds at other places
 
 
 def test_a_table_that_does_not_fit_trains_the_same(monkeypatch):

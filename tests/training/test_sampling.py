@@ -3,12 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from learn_features.training.sampling import draw, log_recency
+from learn_features.training.sampling import draw
+from learn_features.training.sampling import recency_weights as unnormalised
 
 
 def recency_weights(length, alpha=10.0, beta=10_000.0):
     """Probabilities (length,) of the positions of one sequence, oldest first."""
-    weights = log_recency(np.array(length), np.arange(length), alpha, beta)
+    weights = unnormalised(np.array(length), np.arange(length), alpha, beta)
     return weights / weights.sum()
 
 

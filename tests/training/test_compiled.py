@@ -1,0 +1,80 @@
+"""Compiled layers compute what plain ones do, and a machine that cannot compile trains all the same."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+
+from learn_features.towers.config import TowerConfig
+from learn_features.towers.model import Towers
+from learn_features.training import seeds
+from learn_features.training.compiled import compile_layers
+
+CONFIG = TowerConfig(
+    content_dimension=6, width=8, heads=2, layers=2, feedforward=16, dimension=4, dropout=0.3,
+    item_variant="sequence", shared_weights=False,
+)  # fmt: skip
+BF16 = partial(torch.autocast, "cpu", torch.bfloat16)
+FP32 = partial(torch.autocast, "cpu", enabled=False)
+
+
+@pytest.fixture
+def towers():
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    return Towers(CONFIG).train()
+
+
+@pytest.mark.parametrize(("autocast", "tolerance"), [(FP32, 1e-5), (BF16, 0.05)])
+def test_compiled_layers_have_the_same_gradients(towers, autocast, tolerance):
+    """In bf16 to its rounding: a fused kernel rounds less often."""
+    plain = copy.deepcopy(towers)
+    assert compile_layers(towers, autocast, backend="aot_eager")
+    for shape in ((3, 5), (4, 2)):
+        content = torch.randn(*shape, CONFIG.content_dimension)
+        expected, found = (gradients(model, content, autocast) for model in (plain, towers))
+        assert expected.keys() == found.keys()
+        for name, gradient in expected.items():
+            assert (found[name] - gradient).norm() <= tolerance * gradient.norm() + 1e-6, name
+
+
+def test_dropout_repeats_itself_without_a_graph(towers):
+    """As steps of several passes need it: they encode without a graph first, then with one."""
+    compile_layers(towers, FP32, backend="aot_eager")
+    content = torch.randn(3, 4, CONFIG.content_dimension)
+    seeds.seed_torch(0, 0, "dropout", 1)
+    with torch.no_grad():
+        first = towers.user.positions(content)
+    seeds.seed_torch(0, 0, "dropout", 1)
+    assert torch.allclose(towers.user.positions(content), first, atol=1e-6)
+
+
+def test_names_of_weights_stay(towers):
+    names = list(towers.state_dict())
+    compile_layers(towers, FP32, backend="aot_eager")
+    assert list(towers.state_dict()) == names
+    assert torch.equal(copy.deepcopy(towers).eval().user(*history()), towers.eval().user(*history()))
+
+
+def test_a_machine_that_cannot_compile_says_so_and_goes_on(towers, caplog):
+    def broken(graph, inputs):
+        raise RuntimeError("no C compiler\nand many lines more")
+
+    assert not compile_layers(towers, FP32, backend=broken)
+    assert "layers stay uncompiled" in caplog.text
+    assert "no C compiler" in caplog.text
+    assert towers.user(*history()).isfinite().all()
+
+
+def gradients(model, content, autocast):
+    model.zero_grad()
+    seeds.seed_torch(0, 0, "dropout", 0)
+    with autocast():
+        total = model.user.positions(content).float().sum() + model.item.targets(content).float().sum()
+    total.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def history():
+    return torch.ones(2, 3, CONFIG.content_dimension), torch.tensor([3, 2])
