@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-import torch
 from torch import nn
 
 from learn_features.towers.blocks import PreferenceAlignment
