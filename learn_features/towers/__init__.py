@@ -2,6 +2,7 @@
 
 config         TowerConfig and its presets; no torch
 blocks         content input, causal transformer, PAL
+dropout        masks that cost little on a CPU
 time_gaps      the time between history entries as an input
 example_age    how long before the end of the log a user is asked for
 item_tower     one content vector, and a residual if there is one, to one item vector, four variants

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn_features.towers.config import TowerConfig
+from learn_features.towers.dropout import Dropout, dropout
 
 MIN_VARIANCE = 1e-6
 """Axes of content with a smaller share of the largest variance are noise, and do not start the adaptor."""
@@ -27,7 +28,7 @@ class ContentInput(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(config.content_dimension))
         self.register_buffer("scale", torch.ones(()))
-        self.dropout = nn.Dropout(config.content_dropout)
+        self.dropout = Dropout(config.content_dropout)
 
     @torch.no_grad()
     def fit(self, content: Tensor) -> None:
@@ -73,7 +74,7 @@ class Block(nn.Module):
             nn.Linear(config.width, config.feedforward),
             nn.GELU(),
             nn.Linear(config.feedforward, config.width),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
         )
 
     def forward(self, x: Tensor, alone: bool = False) -> Tensor:
@@ -84,7 +85,7 @@ class Block(nn.Module):
         )
         # no dropout on attention weights: it would rule out the fused CPU kernel
         attended = v if alone else F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + F.dropout(self.out(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        x = x + dropout(self.out(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
         fed: Tensor = x + self.feedforward(x)
         return fed
 

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from learn_features.towers.blocks import ContentInput, PreferenceAlignment
 from learn_features.towers.config import TowerConfig
+from learn_features.towers.dropout import Dropout
 from learn_features.towers.similar_items import SimilarItems
 
 
@@ -18,7 +19,7 @@ class Projection(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(config.content_dimension, config.item_hidden),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.item_hidden, config.dimension),
         )
 
