@@ -18,10 +18,12 @@ candidates        the items that a step's softmax is over: all, or a sample
 losses            softmax over these, dense all action
 fused_softmax     softmax over a catalogue, a few rows at a time
 length_groups     rows of like length together, so that little is padding
+starting          the model before its first step
+seen              what a phase sees of the log, and what it leaves untaken
 trained           what is trained: towers and the table of item residuals
 content_table     content vectors in one place, on the GPU where they fit
 content_file      the same on disk
-phase             what a phase is, and where it stands
+phase             which phases there are, and where one stands
 loop              one phase: epochs, best state, early stopping
 step              gradients of a batch: passes, processes, precision
 compiled          transformer layers of few kernels, on a GPU

@@ -1,14 +1,13 @@
 """Towers from a split and content vectors, in memory; `train.py` reads and writes around it."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.towers.config import TowerConfig
@@ -21,17 +20,14 @@ from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
 from learn_features.training.loop import Loop, Progress
-from learn_features.training.new_items import (
-    NewItems,
-    draw_new,
-    mean_length,
-    take_back_move,
-)
+from learn_features.training.new_items import NewItems, draw_new, mean_length
 from learn_features.training.objectives import objective
-from learn_features.training.phase import Counters, Phase
+from learn_features.training.phase import TUNE, Counters, next_phase
 from learn_features.training.placing import find_placing, place
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe
+from learn_features.training.seen import seen
+from learn_features.training.starting import start
 from learn_features.training.trained import Trained
 from learn_features.training.validation import validation
 from learn_features.training.warm_start import Parent
@@ -40,11 +36,6 @@ OnEpoch = Callable[[Epoch], None]
 OnResume = Callable[[str, int], None]
 """Name of the phase, steps of it that were done."""
 OnTuned = Callable[[Trained], None]
-
-STATISTICS_ITEMS = 100_000
-"""Content vectors are centred and scaled by those of at most as many items."""
-
-TUNE, FINAL = "tune", "final"
 
 
 @dataclass(frozen=True)
@@ -109,18 +100,12 @@ def fit(
     ids = item_ids if item_ids is not None else [str(row) for row in range(items)]
     check_content(content, ids)
     table = ContentTable(content, ranks.device)
+    vectors = torch.from_numpy(np.ascontiguousarray(content))
     asked = parts.validation.sample(recipe.validation_cases)
-    validate = validation(asked, content, towers_config.max_length)
-    content_tensor = torch.from_numpy(np.ascontiguousarray(content))
-    taken = _taken(parts, recipe)
+    learnt = parts.train_and_validation if recipe.ends_on_validation else parts.train
+    taken = np.unique(learnt.items).astype(np.int64)
     new = np.zeros(0, dtype=np.int64)
-    if (
-        tuning is None
-        and parent is None
-        and recipe.ends_on_validation
-        and recipe.new_item_share
-        and towers_config.places_new_items
-    ):
+    if tuning is None and parent is None and recipe.ends_on_validation and towers_config.places_new_items:
         new = draw_new(parts, recipe.new_item_share, seeds.generator(seed, 0, "weights"))
     saved = checkpoints.load() if checkpoints is not None else None
     ended = [Counters.of(counters) for counters in saved.counters["ended"]] if saved else []
@@ -130,24 +115,25 @@ def fit(
             item_to_item = ItemToItem.of(saved.counters["item_to_item"])
         else:
             item_to_item = tuned_item_to_item(parts, items, ranks, teaches=recipe.teacher_share > 0)
+    begin = partial(
+        start, parts, table, towers_config, recipe,
+        seed=seed, parent=parent, item_ids=ids, taken=taken, item_to_item=item_to_item,
+    )  # fmt: skip
+    epochs_found = tuning.epochs if tuning else None
     with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
-        model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, item_to_item)
-        while (phase := _next_phase(recipe, ended, tuning, warm=parent is not None)) is not None:
-            if phase.name == FINAL and recipe.final == "refit" and ended:
-                model = _start(parts, table, towers_config, recipe, seed, parent, ids, taken, item_to_item)
-            sequences = parts.train_and_validation
-            if phase.name == TUNE:
-                sequences = parts.train.where(~np.isin(parts.train.items, new))
-            model.admit(np.unique(sequences.items).astype(np.int64))
-            untaken = _untaken(items, sequences, new, later)
-            passed_over = untaken if _tells_what_is_new(parts, later) else untaken[:0]
+        model = begin()
+        while (phase := next_phase(recipe, ended, epochs_found, warm=parent is not None)) is not None:
+            tunes = phase.name == TUNE
+            if ended and recipe.final == "refit":
+                model = begin()
+            what = seen(parts, items, tuning=tunes, new=new, later=later)
+            model.admit(what.taken)
+            model.borrow_nothing()
             task = objective(
-                sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
-                untaken=untaken,
+                what.sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
+                untaken=what.untaken,
                 asked_at_history_end=parts.validation.ages_us is not None,
             )  # fmt: skip
-            if model.towers.item.similar is not None:
-                model.towers.item.similar.make_room(0)
             run = Loop(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:
                 check_tensors(saved.tensors, run.tensors())
@@ -156,30 +142,28 @@ def fit(
                 if on_resume is not None:
                     on_resume(phase.name, run.counters.step)
             run.run(
-                validate=validate if phase.name == TUNE else None,
+                validate=validation(asked, content, towers_config.max_length) if tunes else None,
                 on_epoch=on_epoch,
                 progress=progress,
                 checkpoint=(
                     _saver(run, ended, item_to_item, checkpoints) if checkpoints and ranks.leads else None
                 ),
             )
-            if phase.name == TUNE and len(new):
-                run.counters.new_items = find_placing(
-                    model, content_tensor, parts, sequences, asked, new, passed_over, ranks
-                )
-            if phase.name == TUNE and on_tuned is not None:
+            if tunes and len(new):
+                run.counters.new_items = find_placing(model, vectors, parts, what, asked, new, ranks)
+            if tunes and on_tuned is not None:
                 on_tuned(model)
             ended.append(run.counters)
         found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].new_items)
         untaken = np.setdiff1d(np.arange(items), taken)
         standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
-        stays = np.isin(untaken, passed_over)
+        stays = np.isin(untaken, what.passed_over)
         if parent is not None:
-            move = float(parent.moved.norm() / mean_length(model, content_tensor))
+            move = float(parent.moved.norm() / mean_length(model, vectors))
             found = replace(found, new_items=NewItems(move, parent.borrowing))
             names = [ids[row] for row in untaken]
             standing, stays = parent.residuals_of(names), parent.knows(names)
-        standing = place(model, content_tensor, sequences, asked, found.new_items, standing, stays)
+        standing = place(model, vectors, what.sequences, asked, found.new_items, standing, stays)
     return Fitted(
         towers=model.towers.eval(),
         residuals=_residuals(model, ids, untaken, standing),
@@ -188,78 +172,6 @@ def fit(
         tuning=found,
         points=[point for counters in ended for point in counters.points],
     )
-
-
-def _next_phase(recipe: Recipe, ended: list[Counters], tuning: Tuning | None, *, warm: bool) -> Phase | None:
-    """Tune, then what the recipe's `final` says; with a `tuning`, fit as it says and no more."""
-    peak = recipe.final_learning_rate if warm else recipe.learning_rate
-    if tuning is not None:
-        return None if ended else Phase(FINAL, 1, tuning.epochs, recipe.epochs, peak)
-    if not ended:
-        return Phase(TUNE, 0, recipe.epochs, recipe.epochs, peak)
-    if len(ended) > 1 or not recipe.ends_on_validation:
-        return None
-    if recipe.final == "refit":
-        return Phase(FINAL, 1, ended[0].best_epoch, recipe.epochs, peak)
-    return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate)
-
-
-def _taken(parts: Split, recipe: Recipe) -> NDArray[np.int64]:
-    """Items that a training sees somebody take, rising."""
-    seen = parts.train_and_validation if recipe.ends_on_validation else parts.train
-    return np.unique(seen.items).astype(np.int64)
-
-
-def _tells_what_is_new(parts: Split, later: NDArray[np.int64] | None) -> bool:
-    """Whether what nobody took was there all the same; a log that is split by time does not say."""
-    return later is not None or parts.kind != "global_time"
-
-
-def _untaken(
-    items: int, sequences: Sequences, new: NDArray[np.int64], later: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    """Items that `sequences` lack and that are not held out as new either, rising."""
-    return np.setdiff1d(
-        np.arange(items), np.concatenate((sequences.items, new, new if later is None else later))
-    )
-
-
-def _start(
-    parts: Split,
-    table: ContentTable,
-    config: TowerConfig,
-    recipe: Recipe,
-    seed: int,
-    parent: Parent | None,
-    item_ids: Sequence[str],
-    taken: NDArray[np.int64],
-    item_to_item: ItemToItem | None,
-) -> Trained:
-    """The model before its first step: fresh weights, or the parent's."""
-    if parent is not None:
-        towers = copy.deepcopy(parent.towers)
-        take_back_move(towers)
-    else:
-        seeds.seed_torch(seed, 0, "weights")
-        towers = Towers(config)
-        if item_to_item is not None:
-            towers.user.start_recency(item_to_item.cf.age)
-    if towers.user.example_age is not None:
-        towers.user.example_age.fit((parts.train.newest_us - parts.train.times_us) / 1e6)
-    model = Trained(towers, taken, len(table), row_dropout=recipe.residual_dropout)
-    model.to(table.device)
-    if parent is None:
-        trained = np.unique(parts.train.items).astype(np.int64)
-        if len(trained) > STATISTICS_ITEMS:
-            draw = seeds.generator(seed, 0, "weights")
-            trained = np.sort(draw.choice(trained, STATISTICS_ITEMS, replace=False))
-        catalogue = table[table.to_device(trained)]
-        towers.fit_input(catalogue)
-        if recipe.start == "content":
-            towers.start_from_content(catalogue)
-    else:
-        model.set_residuals(parent.residuals_of([item_ids[row] for row in taken]))
-    return model
 
 
 def _saver(

@@ -1,10 +1,14 @@
-"""What a phase of training is, and where it stands; JSON, beside its tensors."""
+"""The phases of a training, and where one stands: JSON, beside its tensors."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.new_items import NewItems
+from learn_features.training.recipe import Recipe
+
+TUNE, FINAL = "tune", "final"
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,23 @@ class Counters:
         counters.history = [Epoch(**line) for line in saved["history"]]
         counters.points = [Point(**line) for line in saved["points"]]
         return counters
+
+
+def next_phase(
+    recipe: Recipe, ended: Sequence[Counters], epochs_found: int | None, *, warm: bool
+) -> Phase | None:
+    """What comes after the phases that have `ended`, None if nothing does.
+
+    First `TUNE`, which finds the number of epochs, then `FINAL`, as the recipe's `final` says; where the
+    epochs have been found before, `FINAL` and no more. `warm`: from a parent's weights.
+    """
+    peak = recipe.final_learning_rate if warm else recipe.learning_rate
+    if epochs_found is not None:
+        return None if ended else Phase(FINAL, 1, epochs_found, recipe.epochs, peak)
+    if not ended:
+        return Phase(TUNE, 0, recipe.epochs, recipe.epochs, peak)
+    if len(ended) > 1 or not recipe.ends_on_validation:
+        return None
+    if recipe.final == "refit":
+        return Phase(FINAL, 1, ended[0].best_epoch, recipe.epochs, peak)
+    return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate)

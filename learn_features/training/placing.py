@@ -13,6 +13,7 @@ from learn_features.data.splits import Split
 from learn_features.training.audience import find_strength, lend, set_strength
 from learn_features.training.new_items import KNOWN, NewItems, find_move, mark_known, move_new_items
 from learn_features.training.ranks import Ranks
+from learn_features.training.seen import Seen
 from learn_features.training.trained import Trained
 
 
@@ -20,18 +21,17 @@ def find_placing(
     model: Trained,
     content: Tensor,
     parts: Split,
-    fitted_on: Sequences,
+    what: Seen,
     cases: Cases,
     new: NDArray[np.int64],
-    passed_over: NDArray[np.int64],
     ranks: Ranks,
 ) -> NewItems:
     """Where items that nobody has taken stand best, found with those (`new`) that were left out of what the
-    model was `fitted_on`; it lends as found. The first rank decides for all."""
-    strength = find_strength(model, content, fitted_on, parts.train_and_validation, new)
+    model has seen; it lends as found. The first rank decides for all."""
+    strength = find_strength(model, content, what.sequences, parts.train_and_validation, new)
     borrowing = ranks.told([strength])[0]
     set_strength(model, borrowing)
-    move = ranks.told([find_move(model, content, cases, passed_over)])[0]
+    move = ranks.told([find_move(model, content, cases, what.passed_over)])[0]
     return NewItems(move, borrowing)
 
 

@@ -44,6 +44,11 @@ class Trained(nn.Module):
         rows = torch.from_numpy(np.searchsorted(self._table_items, self.items)).to(self.row.device)
         self.row.fill_(-1)[torch.from_numpy(self.items).to(self.row.device)] = rows
 
+    def borrow_nothing(self) -> None:
+        """Empty the towers' table of similar items: training itself knows nothing of it."""
+        if self.towers.item.similar is not None:
+            self.towers.item.similar.make_room(0)
+
     @property
     def device(self) -> torch.device:
         """Where the towers are."""
