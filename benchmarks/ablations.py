@@ -198,7 +198,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_data_arguments(parser)
     parser.add_argument(
-        "--only", action="append", metavar="VARIANT", help="a row to fit, and no others but the preset's"
+        "--only",
+        action="append",
+        metavar="VARIANT",
+        choices=list(variants(1, A)),
+        help="a row to fit, and no others but the preset's",
     )
     parser.set_defaults(preset=PRESET)
     return parser

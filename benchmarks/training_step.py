@@ -170,6 +170,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit("training_step: name both --items FILE and --interactions FILE, or neither")
     size = QUICK if asked.quick else Size()
     data, items = read(asked, size)
+    if data.lengths.max(initial=0) < 2:
+        sys.exit(f"training_step: no user in {asked.interactions} has two interactions to learn from")
     if asked.peak:
         preset, method = asked.peak
         print(peak(preset, method, data, items, size))

@@ -108,6 +108,8 @@ def read(items: str, interactions: str) -> Dataset:
     with tempfile.TemporaryDirectory() as folder:
         for name, file in (("items", items), ("interactions", interactions)):
             path = Path(file).resolve()
+            if not path.is_file():
+                raise DataError(f"{file}: there is no such file (--{name})")
             (Path(folder) / f"{name}{path.suffix}").symlink_to(path)
         return read_dataset(folder)
 
@@ -127,6 +129,13 @@ def _print(epoch: Epoch) -> None:
     log.print(f"  {epoch.phase} {epoch.epoch}: loss {epoch.loss:.3f}, {epoch.seconds:.0f} s{judged}")
 
 
+def _count(text: str) -> int:
+    """A number from 1 on, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)
+
+
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """What benchmarks on real data have in common."""
     parser.add_argument("--items", metavar="FILE", help="items table (parquet, csv or jsonl)")
@@ -140,7 +149,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="leave out users with fewer (%(default)s)",
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="(%(default)s)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the preset's")
+    parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="(%(default)s)")
+    parser.add_argument("--epochs", type=_count, metavar="N", help="instead of the preset's")
     parser.add_argument("--state", metavar="FOLDER", help="of the content store (default: the settings')")
     parser.add_argument("--json", action="store_true", help="one object on stdout and nothing else")

@@ -6,9 +6,9 @@ environment only and are masked where shown. Relative paths start from the folde
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -36,6 +36,14 @@ _TLS_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_left_out(cls, values: Any) -> Any:
+        """A key with nothing behind it, as YAML has it, says no more than no key."""
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class DataConfig(_Section):
@@ -266,6 +274,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _merge_environment(values: dict[str, Any]) -> None:
+    """LEARN_SECTION__KEY over `values`: collections as YAML, everything else as it stands."""
     for variable, text in os.environ.items():
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
             continue
@@ -275,7 +284,31 @@ def _merge_environment(values: dict[str, Any]) -> None:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
                 raise ConfigError(f"{variable}: {section} is not a section of the settings")
-        target[key] = yaml.safe_load(text) if text[:1] in "[{" else text
+        target[key] = _collection(variable, text) if _holds_collection([*sections, key]) else text
+
+
+def _holds_collection(path: Sequence[str]) -> bool:
+    """Whether the setting at `path` is a list or mapping; what is within one may be."""
+    section: type[BaseModel] = Config
+    for name in path:
+        field = section.model_fields.get(name)
+        if field is None:
+            return False
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            kinds = {get_origin(part) or part for part in (field.annotation, *get_args(field.annotation))}
+            return bool(kinds & {dict, list, tuple})
+        section = field.annotation
+    return False
+
+
+def _collection(variable: str, text: str) -> Any:
+    """What `text` says; a scalar stays text. `ConfigError` without it: it may be a secret."""
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"{variable}: is no YAML list or mapping; check brackets and quotes") from None
 
 
 def _absolute(config: Config, folder: Path) -> Config:

@@ -93,3 +93,29 @@ def test_secrets_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert loaded.kafka.sasl_password is not None
     assert loaded.kafka.sasl_password.get_secret_value() == "hunter2"
     assert "hunter2" not in repr(loaded) + str(loaded.masked())
+
+
+def test_only_collections_are_read_as_yaml_and_no_value_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _file(tmp_path, "kafka: {security_protocol: SASL_SSL, sasl_mechanism: PLAIN, sasl_username: me}\n")
+    monkeypatch.setenv("LEARN_KAFKA__SASL_PASSWORD", "{s3cr3t")
+    monkeypatch.setenv("LEARN_ENCODER__TEMPLATE", "{title} is a {category}")
+    monkeypatch.setenv("LEARN_TRAINING__TOWERS", "{width: 32}")
+    monkeypatch.setenv("LEARN_DATA__ITEM_ATTRIBUTES", "[year, colour]")
+    loaded = config.load(path)
+    assert loaded.kafka.sasl_password is not None
+    assert loaded.kafka.sasl_password.get_secret_value() == "{s3cr3t"
+    assert loaded.encoder.template == "{title} is a {category}"
+    assert loaded.training.towers == {"width": 32}
+    assert loaded.data.item_attributes == ("year", "colour")
+    monkeypatch.setenv("LEARN_TRAINING__TOWERS", "{width: s3cr3t")
+    with pytest.raises(ConfigError, match="LEARN_TRAINING__TOWERS: is no YAML list or mapping") as raised:
+        config.load(path)
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_an_empty_section_is_left_out(tmp_path: Path) -> None:
+    loaded = config.load(_file(tmp_path, "kafka:\ntraining:\n  towers:\n  preset: paper-small\n"))
+    assert loaded.training.towers == {}
+    assert loaded.training.preset == "paper-small"

@@ -107,9 +107,10 @@ def main() -> None:
         remedy = "; make room, then give the same command again" if full else ""
         sys.stderr.write(f"error: {error.filename or 'a file'}: {os.strerror(error.errno)}{remedy}\n")
         sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
+            sys.stderr.write("interrupted; what was finished is kept, and the same command goes on\n")
+        raise
 
 
 if __name__ == "__main__":

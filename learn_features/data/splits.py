@@ -105,8 +105,21 @@ def split(
                 f"the {name} part of the split ({kind}) asks nobody anything: of {len(log):,} users with "
                 f"{len(log.items):,} interactions none has a history before the cut and after it an item not "
                 "taken before; give users who take new items to the end, or a longer stretch of time"
+                f"{_tied(log, kind)}"
             )
     return result
+
+
+def _tied(log: Sequences, kind: Kind) -> str:
+    """What to say where so much has one time that no cut of the whole log is left."""
+    _, counts = np.unique(log.times_us, return_counts=True)
+    share = counts.max() / counts.sum()
+    if kind != "global_time" or share < HELD_OUT_SHARE:
+        return ""
+    return (
+        f" ({share:.0%} of them have one and the same time, inside of which no cut falls; the split"
+        " leave_one_out cuts each user's own sequence)"
+    )
 
 
 def _parts_by_time(log: Sequences) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A training run against the baselines, on the test part of its data set's split."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from learn_features.contracts import columns as c
 from learn_features.contracts import times
 from learn_features.contracts.manifest import EncoderSpec
 from learn_features.contracts.run_files import EVALUATION_FILE
+from learn_features.data.digest import digest
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Kind, split
 from learn_features.data.tables import read_dataset
@@ -33,6 +35,8 @@ TUNING_CASES = 1_000
 KS = (10, 50)
 WITH_INTERVALS = ("recall_at_10", "ndcg_at_10")
 OURS = "towers"
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -67,6 +71,7 @@ def evaluate_run(
     _refuse_other_data(data_folder, run_folder, about, parts.digest(index.ids))
     _refuse_other_encoder(config, run_folder, about)
     vectors = load_content(config, dataset.items)
+    warnings = [*dataset.warnings, *_other_content(run_folder, about, digest(vectors))]
     fitted = tuned(
         parts,
         vectors,
@@ -96,7 +101,7 @@ def evaluate_run(
         "baselines": {name: method.row() for name, method in fitted.items()},
         "winner": ranked(methods)[0],
         "sentence": sentence(methods),
-        "warnings": dataset.warnings,
+        "warnings": warnings,
     }
     write_text(Path(run_folder) / EVALUATION_FILE, json.dumps(result, indent=1))
     return result
@@ -136,6 +141,18 @@ def _refuse_other_data(
             f"{run_folder}: was trained on other data than {data_folder} (its items, or its interactions "
             "before the test cut); evaluate it on the data it was trained on, or train on these"
         )
+
+
+def _other_content(run_folder: str | Path, about: Mapping[str, Any], ours: str) -> list[str]:
+    """A warning where content vectors are not those that the towers were trained on."""
+    if about.get("digests", {}).get("content") == ours:
+        return []
+    warning = (
+        f"{run_folder}: was trained on other content vectors: item texts have changed since, or were embedded"
+        " anew on another machine; the figures are of the towers with these"
+    )
+    log.warning("%s", warning)
+    return [warning]
 
 
 def _refuse_other_encoder(config: Config, run_folder: str | Path, about: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ At inference all of them read one item.
 class TowerConfig(BaseModel):
     """Architecture of both towers (PAL). Scalars only, as the manifest wants them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     content_dimension: int = Field(ge=1)
     """C, width of the content vectors that come in."""

@@ -25,7 +25,7 @@ from learn_features.contracts.run_files import (
     RUN_WEIGHTS_FILE,
 )
 from learn_features.durable import sha256_of, whole
-from learn_features.errors import BundleError
+from learn_features.errors import BundleError, MissingDependency
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.identity import weights_sha256
 from learn_features.towers.model import Towers
@@ -135,7 +135,10 @@ def _own(towers: Towers) -> dict[str, Tensor]:
 
 def describe(folder: str | Path) -> dict[str, Any]:
     """`run.json` of a run or `manifest.json` of a bundle; both hold `towers`, `encoder`, `history`."""
-    filesystem, path = fsspec.url_to_fs(str(folder))
+    try:
+        filesystem, path = fsspec.url_to_fs(str(folder))
+    except ImportError as error:
+        raise MissingDependency(f"{folder}: cannot be read without a package: {error}") from None
     for name in (manifest.MANIFEST_FILE, RUN_FILE):
         if filesystem.exists(f"{path}/{name}"):
             try:

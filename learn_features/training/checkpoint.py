@@ -75,6 +75,10 @@ class Checkpoints:
                 file.unlink()
         self._last = time.monotonic()
 
+    def check(self) -> None:
+        """Raises what `load` does for a checkpoint that is not of these inputs."""
+        self._state()
+
     def load(self) -> Saved | None:
         """The checkpoint of these inputs; None if there is none.
 
@@ -84,16 +88,11 @@ class Checkpoints:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        file = self.folder / CHECKPOINT_STATE_FILE
-        if not file.exists():
+        state = self._state()
+        if state is None:
             return None
-        try:
-            state = json.loads(file.read_text())
-            inputs, counters, self._number = state["inputs"], state["counters"], state["number"]
-            tensors_file, digest = self.folder / Path(state["tensors"]).name, state.get("sha256")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{file}: is no checkpoint ({error!r}); remove the folder") from None
-        self._compare(inputs)
+        counters, self._number, digest = state["counters"], state["number"], state.get("sha256")
+        tensors_file = self.folder / Path(state["tensors"]).name
         try:
             damaged = sha256_of(tensors_file) != digest
             if not damaged:
@@ -101,6 +100,20 @@ class Checkpoints:
         except (OSError, SafetensorError) as error:
             raise BundleError(f"{tensors_file}: cannot be read ({error}); start anew with --fresh") from None
         raise BundleError(f"{tensors_file}: is damaged (its digest is another); start anew with --fresh")
+
+    def _state(self) -> dict[str, Any] | None:
+        """What lies beside the tensors, if it is of these inputs; None without a checkpoint."""
+        file = self.folder / CHECKPOINT_STATE_FILE
+        if not file.exists():
+            return None
+        try:
+            state = dict(json.loads(file.read_text()))
+            if missing := {"inputs", "counters", "number", "tensors"} - state.keys():
+                raise ValueError(f"without {', '.join(sorted(missing))}")
+        except (OSError, ValueError, TypeError) as error:
+            raise BundleError(f"{file}: is no checkpoint ({error}); start anew with --fresh") from None
+        self._compare(state["inputs"])
+        return state
 
     def clear(self) -> None:
         """Remove the checkpoint, if any; the state first, so that half of it is none."""

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from learn_features.data.splits import Split
-from learn_features.errors import ConfigError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
@@ -25,7 +24,7 @@ from learn_features.training.objectives import objective
 from learn_features.training.phase import TUNE, Counters, next_phase
 from learn_features.training.placing import find_placing, place
 from learn_features.training.ranks import Ranks, alone
-from learn_features.training.recipe import Recipe
+from learn_features.training.recipe import Recipe, check_together
 from learn_features.training.seen import seen
 from learn_features.training.starting import start
 from learn_features.training.trained import Trained
@@ -93,8 +92,7 @@ def fit(
     Raises `DataError` (content missing or not finite), `ConfigError` (diverging loss, checkpoint of other
     inputs, towers that the loss cannot train), `BundleError` (checkpoint of another architecture).
     """
-    if towers_config.example_age and recipe.loss != "softmax":
-        raise ConfigError(f"training: loss {recipe.loss} learns no example ages; set example_age to false")
+    check_together(recipe, towers_config)
     ranks = ranks or alone()
     items = max(len(content), 1 + int(parts.everything.items.max(initial=-1)))
     ids = item_ids if item_ids is not None else [str(row) for row in range(items)]

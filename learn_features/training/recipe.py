@@ -1,10 +1,14 @@
 """How towers are trained. Presets carry the names of the tower presets."""
 
+import logging
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from learn_features.errors import ConfigError
+from learn_features.towers.config import TowerConfig
+
+log = logging.getLogger(__name__)
 
 Draw = Literal["random", "recency"]
 """How positions are drawn: all alike, or with the paper's recency weights."""
@@ -13,7 +17,7 @@ Draw = Literal["random", "recency"]
 class Recipe(BaseModel):
     """Everything about training that the towers themselves do not show."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     loss: Literal["softmax", "dense_all_action"] = "softmax"
     start: Literal["random", "content"] = "random"
@@ -149,3 +153,12 @@ def recipe_preset(name: str, **changes: Any) -> Recipe:
         return Recipe(**{**PRESETS[name], **changes})
     except ValidationError as error:
         raise ConfigError.of("training.recipe", error) from None
+
+
+def check_together(recipe: Recipe, towers: TowerConfig) -> None:
+    """`ConfigError` where the loss cannot train what the towers have; a warning where it makes no use of
+    it."""
+    if towers.example_age and recipe.loss != "softmax":
+        raise ConfigError(f"training: loss {recipe.loss} learns no example ages; set example_age to false")
+    if towers.item_variant == "sequence" and recipe.loss == "softmax":
+        log.warning("loss softmax reads every item by itself: item_variant sequence is trained as single is")

@@ -32,8 +32,13 @@ log = logging.getLogger(__name__)
 class Tracker:
     """An MLflow run that has begun."""
 
-    def __init__(self, client: Any, run_id: str) -> None:
-        self._client, self._run_id = client, run_id
+    def __init__(self, client: Any, uri: str, run_id: str) -> None:
+        self._client, self._uri, self._run_id = client, uri, run_id
+
+    def note_in(self, folder: Path) -> None:
+        """Write down in `folder` which MLflow run this is, for a training that goes on."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / NOTE_FILE, json.dumps({"uri": self._uri, "run": self._run_id}))
 
     def epoch(self, epoch: Epoch) -> None:
         """Log `<phase>/loss`, `<phase>/recall_at_10` … at the epoch's number."""
@@ -63,10 +68,11 @@ class Tracker:
 
 @contextmanager
 def tracking(
-    uri: str | None, name: str, note_folder: Path, params: Mapping[str, Any]
+    uri: str | None, name: str, noted_in: Path | None, params: Mapping[str, Any]
 ) -> Iterator[Tracker | None]:
     """An MLflow run called `name` with `params` (nested ones as `recipe.epochs`), or None without `uri`.
 
+    The run that is noted in the folder `noted_in` goes on; None: there is none that should.
     It ends as FAILED if what is done meanwhile raises. The experiment is MLflow's own setting
     (MLFLOW_EXPERIMENT_NAME). Raises `MissingDependency` without MLflow, `ConfigError` if `uri` cannot be
     used.
@@ -78,24 +84,21 @@ def tracking(
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 waits for minutes
     try:
         from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
     except ImportError:
         raise MissingDependency(
             f"{TRACKING_VARIABLE} is set, but MLflow is not installed: pip install 'learn-features[mlflow]',"
             " or unset it"
         ) from None
 
-    note = note_folder / NOTE_FILE
     try:
         client = MlflowClient(uri)  # a client of its own: MLflow's module-level calls change the environment
-        run_id = _begun(client, _noted(note, uri), name)
+        run_id = _begun(client, _noted(noted_in / NOTE_FILE, uri) if noted_in else None, name)
         values = [_param(key, value) for key, value in _flat(params).items()]
         client.log_batch(run_id, params=values)
-    except (MlflowException, OSError, ImportError) as error:
-        raise ConfigError(f"{TRACKING_VARIABLE} {uri}: cannot be used: {error}") from None
-    note_folder.mkdir(parents=True, exist_ok=True)
-    write_text(note, json.dumps({"uri": uri, "run": run_id}))
-    tracker, status = Tracker(client, run_id), "FAILED"
+    except Exception as error:  # MLflow's stores raise their drivers' errors
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{TRACKING_VARIABLE} {uri}: cannot be used: {reason}") from None
+    tracker, status = Tracker(client, uri, run_id), "FAILED"
     try:
         yield tracker
         status = "FINISHED"

@@ -34,13 +34,13 @@ from learn_features.towers.identity import weights_sha256
 from learn_features.towers.weights import check_run, describe, save_towers
 from learn_features.training import run as run_folder_files
 from learn_features.training.checkpoint import Checkpoints
-from learn_features.training.content_file import map_content, write_content
+from learn_features.training.content_file import check_content, map_content, write_content
 from learn_features.training.curves import Epoch, draw_curves
 from learn_features.training.fit import Fitted, OnEpoch, OnResume, fit
 from learn_features.training.identity import MACHINE, differences, training_inputs
 from learn_features.training.loop import Progress
 from learn_features.training.ranks import Ranks, joined, restarted
-from learn_features.training.recipe import Recipe, recipe_preset
+from learn_features.training.recipe import Recipe, check_together, recipe_preset
 from learn_features.training.run import TrainingRun, TrainReport
 from learn_features.training.tracking import tracking
 from learn_features.training.warm_start import open_parent
@@ -147,14 +147,14 @@ def _train(
     inputs = {**known, "content": digest(content)}
     (finished,) = ranks.told([ranks.leads and not fresh and _finished_here(folder, inputs)])
     checkpoints = Checkpoints(folder, inputs, checkpoint_seconds)
-    if ranks.leads and (fresh or finished):  # killed after run.json was written, it left a checkpoint
-        checkpoints.clear()
-    if ranks.leads and not finished:
-        (folder / RUN_FILE).unlink(missing_ok=True)
-        (folder / EVALUATION_FILE).unlink(missing_ok=True)
-    ranks.wait()
     if finished:
+        if ranks.leads:  # killed after run.json was written, it left a checkpoint
+            checkpoints.clear()
         return TrainReport.of(run_folder_files.read_run(folder), folder, None, trained_before=True)
+    check_together(recipe, towers_config)
+    check_content(content, item_ids)
+    if not fresh:
+        checkpoints.check()
     resumed: list[str] = []
 
     def note_resume(phase: str, step: int) -> None:
@@ -165,7 +165,14 @@ def _train(
 
     params = {**inputs, "preset": config.training.preset, "users": len(parts.train), "items": len(item_ids)}
     uri = tracking_uri() if ranks.leads else None
-    with tracking(uri, folder.name, checkpoints.folder, params) as tracker:
+    with tracking(uri, folder.name, None if fresh else checkpoints.folder, params) as tracker:
+        if ranks.leads and fresh:  # only now that nothing above has refused
+            checkpoints.clear()
+            (folder / RUN_FILE).unlink(missing_ok=True)
+            (folder / EVALUATION_FILE).unlink(missing_ok=True)
+        if tracker is not None:
+            tracker.note_in(checkpoints.folder)
+        ranks.wait()
 
         def note_epoch(epoch: Epoch) -> None:
             if tracker is not None:

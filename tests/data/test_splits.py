@@ -157,3 +157,9 @@ def test_ages_say_when_a_case_is_asked_where_cases_are_of_different_times() -> N
     assert parts.test.targeting(np.arange(4) == 3).ages_us.tolist() == [45_000_000]
     assert divide(dataset(rows), "global_time").test.ages_us is None
     assert divide(dataset(rows, has_times=False)).test.ages_us is None
+
+
+def test_a_log_that_ends_in_one_moment_is_told_how_it_can_be_split():
+    ties = [("a", "x", 1), ("b", "y", 2), *((user, item, 9) for user in "abc" for item in ("v", "w"))]
+    with pytest.raises(DataError, match=r"75% of them have one and the same time.*leave_one_out"):
+        divide(dataset(ties), "global_time")

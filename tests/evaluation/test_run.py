@@ -136,3 +136,17 @@ def test_another_encoder_is_refused(trained: tuple[Config, Path, Path]) -> None:
     other = config.model_copy(update={"encoder": EncoderConfig(template="paper")})
     with pytest.raises(SpaceMismatch, match="set encoder as it was at training"):
         evaluate_run(other, data, run)
+
+
+def test_other_texts_than_the_runs_are_said(
+    trained: tuple[Config, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, data, run = trained
+    folder = shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(data, tmp_path / "data")
+    assert not evaluate_run(config, data, folder, baselines=("popularity",))["warnings"]
+    items = pl.read_parquet(data / "items.parquet")
+    items.with_columns(pl.col("title").reverse()).write_parquet(tmp_path / "data" / "items.parquet")
+    result = evaluate_run(config, tmp_path / "data", folder, baselines=("popularity",))
+    assert "trained on other content vectors" in result["warnings"][-1]
+    assert "trained on other content vectors" in caplog.text

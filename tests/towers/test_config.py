@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from learn_features.errors import ConfigError
 from learn_features.towers.config import PRESETS, TowerConfig, tower_preset
+from learn_features.training.recipe import check_together, recipe_preset
 
 
 def test_paper_preset_is_the_papers():
@@ -58,3 +59,21 @@ def test_configuration_does_not_import_torch():
         "learn_features.training.run; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_settings_are_finite(value):
+    """A run's JSON could not say them again."""
+    with pytest.raises(ConfigError, match=r"temperature: Input should be a finite number"):
+        tower_preset("small", content_dimension=8, temperature=value)
+    with pytest.raises(ConfigError, match=r"clip_norm: Input should be a finite number"):
+        recipe_preset("small", clip_norm=value)
+
+
+def test_what_a_loss_makes_no_use_of_is_said(caplog):
+    check_together(recipe_preset("small"), tower_preset("small", content_dimension=8))
+    assert not caplog.text
+    check_together(
+        recipe_preset("small"), tower_preset("small", content_dimension=8, item_variant="sequence")
+    )
+    assert "item_variant sequence is trained as single is" in caplog.text

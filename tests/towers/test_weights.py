@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from learn_features.contracts.manifest import RESIDUALS_FILE
-from learn_features.errors import BundleError
+from learn_features.errors import BundleError, MissingDependency
+from learn_features.towers import weights
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import load_residuals, load_towers, restore, save_towers, tensors
 
@@ -106,3 +107,12 @@ def test_broken_folders_are_explained(tmp_path, make_towers):
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(BundleError, match="cannot be read"):
         load_towers(tmp_path)
+
+
+def test_a_missing_package_of_a_store_is_said(monkeypatch):
+    def missing(_uri):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(weights.fsspec, "url_to_fs", missing)
+    with pytest.raises(MissingDependency, match=r"s3://bucket/space: .*Install s3fs"):
+        weights.describe("s3://bucket/space")

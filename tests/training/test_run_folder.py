@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from learn_features.config import TrainingConfig
-from learn_features.errors import BundleError, ConfigError
+from learn_features.errors import BundleError, ConfigError, LearnFeaturesError
 from learn_features.towers.weights import load_towers, tensors
+from learn_features.training import train as training_module
 from learn_features.training.run import read_run
 from learn_features.training.train import train
 from tests.training.dataset import write_data
@@ -161,3 +163,41 @@ def test_what_a_killed_process_left_half_written_goes(trained, tmp_path):
         (tmp_path / "run" / f".{name}.0123abcd.tmp").write_bytes(b"half")
     train(config, base / "data", tmp_path / "run", epochs=1)
     assert not list((tmp_path / "run").glob("*.tmp"))
+
+
+@pytest.mark.parametrize("cause", ["tracking", "recipe", "content"])
+def test_what_is_refused_throws_nothing_away(trained, tmp_path, monkeypatch, cause):
+    """`fresh` over a finished run, with settings or data that cannot be trained."""
+    config, base, _ = trained
+    folder = shutil.copytree(base / "run", tmp_path / "run")
+    (folder / "evaluation.json").write_text("{}")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    if cause == "tracking":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "nothing://here")
+    elif cause == "recipe":
+        training = TrainingConfig(recipe={"loss": "dense_all_action"})
+        config = config.model_copy(update={"training": training})
+    else:
+        map_content = training_module.map_content
+        monkeypatch.setattr(training_module, "map_content", lambda file: map_content(file) * np.nan)
+    with pytest.raises(LearnFeaturesError, match=r"cannot be used|no example ages|not finite"):
+        train(config, base / "data", folder, fresh=True)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_checkpoint_of_other_settings_is_named_before_any_tracking(trained, tmp_path, monkeypatch):
+    config, base, _ = trained
+    with pytest.raises(Stopped):
+        train(config, base / "data", tmp_path, checkpoint_seconds=0, progress=stop_at(1))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nothing://here")
+    with pytest.raises(ConfigError, match=r"another training \(seed 0 → 1\)"):
+        train(config, base / "data", tmp_path, seed=1)
+
+
+def test_a_damaged_state_is_no_checkpoint(trained, tmp_path):
+    config, base, _ = trained
+    with pytest.raises(Stopped):
+        train(config, base / "data", tmp_path, checkpoint_seconds=0, progress=stop_at(1))
+    (tmp_path / "checkpoint" / "state.json").write_text('{"number": 1}')
+    with pytest.raises(BundleError, match=r"is no checkpoint .without counters, inputs, tensors.*--fresh"):
+        train(config, base / "data", tmp_path)

@@ -27,6 +27,7 @@ def test_a_run_that_goes_on_is_one_run_with_params_curves_and_files(tmp_path, mo
     plot = tmp_path / "curves.png"
     draw_curves(EPOCHS, POINTS, plot)
     with suppress(KeyboardInterrupt), tracking(uri, "run-a", tmp_path / "checkpoint", PARAMS) as tracker:
+        tracker.note_in(tmp_path / "checkpoint")
         tracker.epoch(EPOCHS[0])
         raise KeyboardInterrupt
     with tracking(uri, "run-a", tmp_path / "checkpoint", PARAMS) as tracker:
@@ -80,3 +81,17 @@ def test_a_server_that_fails_meanwhile_costs_no_training(tmp_path, monkeypatch, 
         tracker.epoch(EPOCHS[0])
         tracker.finish(POINTS, [tmp_path / "nothing"])
     assert "MLflow did not take what was logged" in caplog.text
+
+
+def test_a_store_whose_driver_fails_is_said_in_one_line(tmp_path, monkeypatch):
+    import mlflow
+
+    def fails(*_arguments):
+        raise RuntimeError("unable to open database file\n(Background on this error …)")
+
+    monkeypatch.setattr(mlflow, "MlflowClient", fails)
+    with (
+        pytest.raises(ConfigError, match=r"sqlite:///x: cannot be used: unable to open database file$"),
+        tracking("sqlite:///x", "run", None, PARAMS),
+    ):
+        pass
