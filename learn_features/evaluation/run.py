@@ -138,8 +138,8 @@ def _refuse_other_data(
     """Towers that were trained on other data may have seen the answers."""
     if about.get("digests", {}).get("data") != ours:
         raise ConfigError(
-            f"{run_folder}: was trained on other data than {data_folder} (its items, or its interactions "
-            "before the test cut); evaluate it on the data it was trained on, or train on these"
+            f"{run_folder}: was trained on other data than {data_folder} (its items or their order, or its"
+            " interactions before the test cut); evaluate it on the data it was trained on, or train on these"
         )
 
 

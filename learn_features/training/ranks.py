@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from learn_features.errors import ConfigError
+from learn_features.errors import ConfigError, ServiceError
 
 PATIENCE = timedelta(hours=24)
 """How long a rank waits for another: rank 0 may be embedding a catalogue."""
@@ -102,7 +102,8 @@ def alone() -> Ranks:
 def joined() -> Iterator[Ranks]:
     """The process group of torchrun (nccl with a GPU a process, else gloo); without torchrun, `alone()`.
 
-    Raises `ConfigError` if a node has fewer GPUs than processes.
+    Raises `ConfigError` if a node has fewer GPUs than processes, and `ServiceError` in those that waited for
+    one that has stopped: why is its own to say.
     """
     if not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield alone()
@@ -120,5 +121,11 @@ def joined() -> Iterator[Ranks]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), device)
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise ServiceError(
+            "training: another process of torchrun has stopped; its message says why"
+        ) from None
     finally:
         dist.destroy_process_group()

@@ -1,10 +1,13 @@
 """What `test_step.py` runs under torchrun: short trainings on tiny data, rank 0 keeps the outcome."""
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import torch
 
+from learn_features.errors import ConfigError, LearnFeaturesError
 from learn_features.training.fit import fit
 from learn_features.training.ranks import Ranks, joined
 from learn_features.training.recipe import Recipe
@@ -36,6 +39,21 @@ def trained(recipe: Recipe, ranks: Ranks) -> tuple[list[float], list[float], dic
     return [epoch.loss for epoch in fitted.epochs], scores, weights
 
 
+def refused(folder: Path) -> None:
+    """The first process stops with a message while the other waits for it; what each says is kept."""
+    rank = os.environ["RANK"]
+    try:
+        with joined() as ranks:
+            if ranks.leads:
+                raise ConfigError("refused by the first")
+            ranks.wait()
+    except LearnFeaturesError as error:
+        (folder / rank).write_text(str(error))
+    deadline = time.monotonic() + 30  # torchrun ends the others with the first that ends
+    while not (folder / "1").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def main(folder: Path) -> None:
     with joined() as ranks:
         assert ranks.count == 2
@@ -47,4 +65,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    {"main": main, "refused": refused}[sys.argv[1]](Path(sys.argv[2]))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,16 +182,26 @@ def test_no_gpus_emulation_of_bf16_is_taken(monkeypatch):
     assert not low_precision(RECIPE, torch.device("cpu"))
 
 
+def torchrun(what: str, folder: Path) -> None:
+    """Two processes of `tests.training.processes`."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "tests.training.processes", what, str(folder),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_who_waited_for_a_process_that_stopped_says_so(tmp_path):
+    torchrun("refused", tmp_path)
+    assert (tmp_path / "0").read_text() == "refused by the first"
+    assert "another process of torchrun has stopped" in (tmp_path / "1").read_text()
+
+
 def test_two_processes_train_as_one(tmp_path):
     """torchrun with gloo: the loss curve and weights of one process with the joined batch."""
     from tests.training import processes
 
-    folder = str(tmp_path)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "tests.training.processes", folder,
-    ]  # fmt: skip
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    torchrun("main", tmp_path)
     for name, recipe in processes.RECIPES.items():
         losses, validation, weights = processes.trained(recipe, alone())
         two = torch.load(tmp_path / f"{name}.pt", weights_only=True)
