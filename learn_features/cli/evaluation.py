@@ -90,25 +90,25 @@ def evaluate(
 def _print_methods(console: "Console", result: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from learn_features.evaluation.report import NAMES, ranked
+    from learn_features.evaluation.report import NAMES, SHORT, ranked
 
     masked = "history masked" if result["mask_history"] else "history not masked"
     title = (
         f"{result['split'].replace('_', ' ')}, {result['test_users']:,} users, {result['items']:,} items, "
         f"{masked}, 95 % intervals"
     )
-    table = Table(
-        "method", "Recall@10", "", "NDCG@10", "", "Recall@50", "coverage@10", title=title,
-        title_justify="left",
-    )  # fmt: skip
+    # without lines it fits into 80 columns
+    table = Table("method", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading in ("Recall@10", "", "NDCG@10", "", "Recall@50", "coverage"):
+        table.add_column(heading, no_wrap=True)
     for method in ranked(result["methods"]):
         metrics = result["methods"][method]
         cells = []
         for name in ("recall_at_10", "ndcg_at_10"):
             bounds = result["intervals"][method][name]
-            cells += [f"{metrics[name]:.4f}", f"{bounds['low']:.4f} to {bounds['high']:.4f}"]
+            cells += [f"{metrics[name]:.4f}", f"{bounds['low']:.3f}–{bounds['high']:.3f}"]
         table.add_row(
-            NAMES.get(method, method),
+            SHORT.get(method, method),
             *cells,
             f"{metrics['recall_at_50']:.4f}",
             f"{metrics['coverage_at_10']:.1%}",
@@ -122,8 +122,15 @@ def _print_methods(console: "Console", result: dict[str, Any]) -> None:
 def _print_slices(console: "Console", result: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from learn_features.evaluation.report import SHORT
+
     methods = list(result["methods"])
-    table = Table("slice", "users", *methods, title="Recall@10 by slice", title_justify="left")
+    table = Table(
+        "slice", "users", title="Recall@10 by slice", title_justify="left", box=None, padding=(0, 2, 0, 0)
+    )
+    table.columns[0].no_wrap = True
+    for method in methods:
+        table.add_column(SHORT.get(method, method))
     for name, part in result["slices"].items():
         figures = (f"{part['methods'][method]['recall_at_10']:.4f}" for method in methods)
         table.add_row(name.replace("_", " "), f"{part['cases']:,}", *figures)

@@ -87,14 +87,20 @@ def train(
         return
     if report.trained_before:
         errors.print(f"{run} holds this training already; --fresh trains again", soft_wrap=True)
-    table = Table("towers in", "users", "skipped", "best epoch", "loss", "Recall@10", "NDCG@10", "seconds")
-    table.add_row(
-        report.run_folder,
-        *map(str, (report.users, report.users_skipped, report.best_epoch)),
-        f"{report.loss:.3f}",
-        *(f"{report.validation.get(name, float('nan')):.4f}" for name in ("recall_at_10", "ndcg_at_10")),
-        f"{report.seconds:.0f}",
-    )
+    table = Table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in (
+        ("towers in", report.run_folder),
+        ("users", f"{report.users:,}"),
+        ("skipped", f"{report.users_skipped:,}"),
+        ("best epoch", str(report.best_epoch)),
+        ("loss", f"{report.loss:.3f}"),
+        ("validation Recall@10", f"{report.validation.get('recall_at_10', float('nan')):.4f}"),
+        ("validation NDCG@10", f"{report.validation.get('ndcg_at_10', float('nan')):.4f}"),
+        ("seconds", f"{report.seconds:.0f}"),
+    ):
+        table.add_row(name, value)
     open_console().print(table)
     errors.print(f"next: learn-features evaluate {folder} {run}", style="dim", soft_wrap=True)
 

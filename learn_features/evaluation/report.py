@@ -16,6 +16,17 @@ NAMES = {
     "text_model": "a text transformer (UniSRec)",
 }
 
+SHORT = {
+    **NAMES,
+    "towers": "towers",
+    "recent_popularity": "popularity just before",
+    "item_cf": "item-CF",
+    "content": "content alone",
+    "ridge": "ridge",
+    "text_model": "text model",
+}
+"""For tables."""
+
 PLACES = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 

@@ -212,9 +212,11 @@ class Loop:
     def _check_growth(self, epoch: Epoch) -> None:
         first = self.counters.first_loss
         if first is not None and epoch.loss > first + DIVERGED:
+            few = self.counters.step < SETTLED_STEPS
+            more = f", or with more epochs than these {self.counters.step} steps" if few else ""
             raise ConfigError(
                 f"training: the loss grew from {first:.3f} at the first step to {epoch.loss:.3f} in epoch"
-                f" {epoch.epoch} of {self.phase.name}; {self._calmer}"
+                f" {epoch.epoch} of {self.phase.name}; {self._calmer}{more}"
             )
 
     def update(self, batch: Any) -> None:

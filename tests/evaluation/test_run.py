@@ -123,7 +123,7 @@ def test_the_command_prints_split_mask_and_slices(
     arguments = ["evaluate", str(data), str(run), "--max-users", "30"]
     shown = CliRunner().invoke(app, [*arguments, "--baselines", "popularity,ease", "--slices"])
     assert shown.exit_code == 0, shown.output
-    for text in ("global time, 30 users", "history masked", "coverage@10", "EASE", "long tail items"):
+    for text in ("global time, 30 users", "history masked", "coverage", "EASE", "long tail items"):
         assert text in shown.output
     asked = CliRunner().invoke(
         app, [*arguments, "--json", "--no-mask-history", "--baselines", "popularity", "--split", "auto"]
