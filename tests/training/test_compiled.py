@@ -8,6 +8,7 @@ import torch
 
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
+from learn_features.towers.scoring import item_vectors
 from learn_features.training import seeds
 from learn_features.training.compiled import compile_layers
 
@@ -55,6 +56,15 @@ def test_names_of_weights_stay(towers):
     compile_layers(towers, FP32, backend="aot_eager")
     assert list(towers.state_dict()) == names
     assert torch.equal(copy.deepcopy(towers).eval().user(*history()), towers.eval().user(*history()))
+
+
+def test_evaluation_reads_compiled_layers(towers):
+    """In inference mode, items one by one."""
+    content = torch.randn(5, CONFIG.content_dimension)
+    expected = item_vectors(towers, content)
+    compile_layers(towers, FP32, backend="aot_eager")
+    assert torch.allclose(item_vectors(towers, content), expected, atol=1e-6)
+    assert towers.training
 
 
 def test_a_machine_that_cannot_compile_says_so_and_goes_on(towers, caplog):
