@@ -61,6 +61,23 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     return text + "."
 
 
+def reservation(
+    methods: Mapping[str, Mapping[str, float]], lead: Mapping[str, Mapping[str, Mapping[str, float]]]
+) -> str:
+    """A sentence where these cases do not tell the towers from the best of the others, else nothing.
+
+    `lead`: the towers' minus each other method's metrics, with the bounds `low` and `high`.
+    """
+    rival = next((method for method in ranked(methods) if method != "towers"), "")
+    bounds = lead.get(rival, {}).get(CRITERION)
+    if bounds is None or not bounds["low"] <= 0 <= bounds["high"]:
+        return ""
+    return (
+        f" Too close to call: the towers' lead over {NAMES.get(rival, rival)} has the 95 % interval"
+        f" {bounds['low']:+.4f} to {bounds['high']:+.4f}."
+    )
+
+
 def _gap(methods: Mapping[str, Mapping[str, float]], better: str, worse: str) -> str:
     high, low = methods[better][CRITERION], methods[worse][CRITERION]
     if high == low:

@@ -24,7 +24,7 @@ from learn_features.evaluation.baselines import QUICK, tuned
 from learn_features.evaluation.bootstrap import Bootstrap
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import evaluate
-from learn_features.evaluation.report import ranked, sentence
+from learn_features.evaluation.report import ranked, reservation, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
 from learn_features.towers.weights import describe, history_rule
@@ -87,6 +87,7 @@ def evaluate_run(
     cases = parts.test.sample(max_cases)
     answers = evaluate(scorers, cases, ks=KS, mask_history=mask_history, coverage=True, progress=progress)
     methods = {name: answer.means() for name, answer in answers.items()}
+    intervals = _intervals(answers)
     result = {
         "weights_sha256": about["weights_sha256"],
         "split": parts.kind,
@@ -96,11 +97,11 @@ def evaluate_run(
         "items": len(index),
         "data_cutoff": times.from_us(parts.data_cutoff_us).isoformat(),
         "methods": methods,
-        **_intervals(answers),
+        **intervals,
         "slices": by_slice(answers, slices(cases, parts.train_and_validation, len(index))),
         "baselines": {name: method.row() for name, method in fitted.items()},
         "winner": ranked(methods)[0],
-        "sentence": sentence(methods),
+        "sentence": sentence(methods) + reservation(methods, intervals["towers_minus"]),
         "warnings": warnings,
     }
     write_text(Path(run_folder) / EVALUATION_FILE, json.dumps(result, indent=1))

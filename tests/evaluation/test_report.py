@@ -1,6 +1,6 @@
 """The sentence names the winner, whoever it is."""
 
-from learn_features.evaluation.report import ranked, sentence
+from learn_features.evaluation.report import ranked, reservation, sentence
 
 
 def _methods(**recalls: float) -> dict[str, dict[str, float]]:
@@ -46,3 +46,17 @@ def test_equal_values_are_level() -> None:
 
 def test_nobody_wins_with_nothing() -> None:
     assert sentence(_methods(towers=0.0, content=0.0)) == "On Recall@10 no method finds anything."
+
+
+def test_what_the_cases_do_not_tell_apart_is_said() -> None:
+    methods = _methods(towers=0.172, item_cf=0.175, popularity=0.05)
+    for low, high, said in ((-0.012, 0.007, True), (0.001, 0.02, False), (-0.02, -0.001, False)):
+        lead = {"item_cf": {"recall_at_10": {"low": low, "high": high}}}
+        text = reservation(methods, lead)
+        assert bool(text) == said
+        if said:
+            assert text == (
+                " Too close to call: the towers' lead over tuned item-CF has the 95 % interval"
+                " -0.0120 to +0.0070."
+            )
+    assert not reservation(_methods(towers=0.1), {})
