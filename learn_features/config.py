@@ -6,9 +6,9 @@ environment only and are masked where shown. Relative paths start from the folde
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 import yaml
 from pydantic import (
@@ -24,10 +24,10 @@ from pydantic import (
 from learn_features.contracts import columns as c
 from learn_features.contracts import events, names
 from learn_features.contracts.history import HistoryRule
+from learn_features.environment import merge_environment
 from learn_features.errors import ConfigError
 
 CONFIG_VARIABLE = "LEARN_CONFIG"
-ENVIRONMENT_PREFIX = "LEARN_"
 DEFAULT_FILE = "learn.yaml"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 """MLflow's own variable; where it is set, training runs are logged there."""
@@ -252,7 +252,7 @@ def load(path: Path | None = None) -> Config:
         raise ConfigError(f"{file}: there is no such file; create it or unset {CONFIG_VARIABLE}")
     if (values.get("kafka") or {}).get("sasl_password") is not None:
         raise ConfigError(f"{file}: kafka.sasl_password is a secret; set LEARN_KAFKA__SASL_PASSWORD instead")
-    _merge_environment(values)
+    merge_environment(values, Config, leaving_out=CONFIG_VARIABLE)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -271,44 +271,6 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: must be a mapping of settings, is a {type(values).__name__}")
     return values
-
-
-def _merge_environment(values: dict[str, Any]) -> None:
-    """LEARN_SECTION__KEY over `values`: collections as YAML, everything else as it stands."""
-    for variable, text in os.environ.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
-            continue
-        *sections, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        target = values
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"{variable}: {section} is not a section of the settings")
-        target[key] = _collection(variable, text) if _holds_collection([*sections, key]) else text
-
-
-def _holds_collection(path: Sequence[str]) -> bool:
-    """Whether the setting at `path` is a list or mapping; what is within one may be."""
-    section: type[BaseModel] = Config
-    for name in path:
-        field = section.model_fields.get(name)
-        if field is None:
-            return False
-        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            kinds = {get_origin(part) or part for part in (field.annotation, *get_args(field.annotation))}
-            return bool(kinds & {dict, list, tuple})
-        section = field.annotation
-    return False
-
-
-def _collection(variable: str, text: str) -> Any:
-    """What `text` says; a scalar stays text. `ConfigError` without it: it may be a secret."""
-    if not text.startswith(("[", "{")):
-        return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"{variable}: is no YAML list or mapping; check brackets and quotes") from None
 
 
 def _absolute(config: Config, folder: Path) -> Config:

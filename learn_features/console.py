@@ -15,6 +15,7 @@ def open_console(**options: Any) -> "Console":
     """A rich console that prints text as it is: ids and titles are data, and may hold brackets or colons."""
     from rich.console import Console
 
-    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+    stream = options.get("file") or (sys.stderr if options.get("stderr") else sys.stdout)
+    if not stream.isatty() and "COLUMNS" not in os.environ:
         options.setdefault("width", LOG_WIDTH)
     return Console(markup=False, emoji=False, **options)

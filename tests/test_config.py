@@ -115,7 +115,9 @@ def test_only_collections_are_read_as_yaml_and_no_value_is_told(
     assert "s3cr3t" not in str(raised.value)
 
 
-def test_an_empty_section_is_left_out(tmp_path: Path) -> None:
+def test_an_empty_section_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARN_KAFKA__BOOTSTRAP_SERVERS", "b:2")
     loaded = config.load(_file(tmp_path, "kafka:\ntraining:\n  towers:\n  preset: paper-small\n"))
     assert loaded.training.towers == {}
     assert loaded.training.preset == "paper-small"
+    assert loaded.kafka.bootstrap_servers == "b:2"

@@ -24,7 +24,7 @@ from learn_features.training.objectives import objective
 from learn_features.training.phase import TUNE, Counters, next_phase
 from learn_features.training.placing import find_placing, place
 from learn_features.training.ranks import Ranks, alone
-from learn_features.training.recipe import Recipe, check_together
+from learn_features.training.recipe import Recipe, check_together, warn_of_unused
 from learn_features.training.seen import seen
 from learn_features.training.starting import start
 from learn_features.training.trained import Trained
@@ -94,6 +94,8 @@ def fit(
     """
     check_together(recipe, towers_config)
     ranks = ranks or alone()
+    if ranks.leads:
+        warn_of_unused(recipe, towers_config)
     items = max(len(content), 1 + int(parts.everything.items.max(initial=-1)))
     ids = item_ids if item_ids is not None else [str(row) for row in range(items)]
     check_content(content, ids)

@@ -156,9 +156,12 @@ def recipe_preset(name: str, **changes: Any) -> Recipe:
 
 
 def check_together(recipe: Recipe, towers: TowerConfig) -> None:
-    """`ConfigError` where the loss cannot train what the towers have; a warning where it makes no use of
-    it."""
+    """`ConfigError` where the loss cannot train what the towers have."""
     if towers.example_age and recipe.loss != "softmax":
         raise ConfigError(f"training: loss {recipe.loss} learns no example ages; set example_age to false")
+
+
+def warn_of_unused(recipe: Recipe, towers: TowerConfig) -> None:
+    """A warning where the loss makes no use of what the towers have."""
     if towers.item_variant == "sequence" and recipe.loss == "softmax":
         log.warning("loss softmax reads every item by itself: item_variant sequence is trained as single is")

@@ -151,9 +151,10 @@ def _train(
         if ranks.leads:  # killed after run.json was written, it left a checkpoint
             checkpoints.clear()
         return TrainReport.of(run_folder_files.read_run(folder), folder, None, trained_before=True)
-    check_together(recipe, towers_config)
-    check_content(content, item_ids)
-    if not fresh:
+    if fresh:  # what `fit` would refuse, before the old run is thrown away
+        check_together(recipe, towers_config)
+        check_content(content, item_ids)
+    else:
         checkpoints.check()
     resumed: list[str] = []
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from learn_features.errors import ConfigError
 from learn_features.towers.config import PRESETS, TowerConfig, tower_preset
-from learn_features.training.recipe import check_together, recipe_preset
+from learn_features.training.recipe import recipe_preset, warn_of_unused
 
 
 def test_paper_preset_is_the_papers():
@@ -71,9 +71,9 @@ def test_settings_are_finite(value):
 
 
 def test_what_a_loss_makes_no_use_of_is_said(caplog):
-    check_together(recipe_preset("small"), tower_preset("small", content_dimension=8))
+    warn_of_unused(recipe_preset("small"), tower_preset("small", content_dimension=8))
     assert not caplog.text
-    check_together(
+    warn_of_unused(
         recipe_preset("small"), tower_preset("small", content_dimension=8, item_variant="sequence")
     )
     assert "item_variant sequence is trained as single is" in caplog.text
