@@ -9,6 +9,7 @@ item_tower     one content vector, and a residual if there is one, to one item v
 similar_items  what a new item borrows from known ones of similar content
 user_tower     a history of content vectors to a user vector
 model          both as one module
+together       both over groups of sequences, in one pass through the transformer
 identity       digest of the weights, id of the space
 weights        towers to and from a run's folder or a bundle
 residuals      what training learned of single items: table, file, look-up; no torch

@@ -1,5 +1,7 @@
 """The parts both towers are made of: content input, causal transformer, PAL."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -74,20 +76,41 @@ class Block(nn.Module):
             nn.Linear(config.width, config.feedforward),
             nn.GELU(),
             nn.Linear(config.feedforward, config.width),
-            Dropout(config.dropout),
         )
 
-    def forward(self, x: Tensor, alone: bool = False) -> Tensor:
-        """(B, L, width) to (B, L, width); position i sees positions ≤ i. `alone`: L is 1."""
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
-        )
+    def forward(
+        self,
+        x: Tensor,
+        alone: bool = False,
+        shapes: Sequence[tuple[int, int]] = (),
+        bits: Sequence[Tensor | None] = (None, None),
+    ) -> Tensor:
+        """(B, L, width) to (B, L, width); position i sees positions ≤ i. `alone`: L is 1.
+
+        With `shapes`, pairs of B and L, sequences of several lengths go together: (sum of B · L, width),
+        those of the first shape first. Only attention is then asked a shape at a time. `bits`: what decides
+        on the two dropouts, each of the shape of `x`; None: they draw.
+        """
+        qkv = self.qkv(self.attention_norm(x))
+        if shapes:
+            parts = qkv.split([rows * length for rows, length in shapes])
+            attended = torch.cat(
+                [
+                    self._attended(part.unflatten(0, shape), shape[1] == 1).flatten(0, 1)
+                    for part, shape in zip(parts, shapes, strict=True)
+                ]
+            )
+        else:
+            attended = self._attended(qkv, alone)
+        x = x + dropout(self.out(attended), self.dropout, self.training, bits[0])
+        return x + dropout(self.feedforward(x), self.dropout, self.training, bits[1])
+
+    def _attended(self, qkv: Tensor, alone: bool) -> Tensor:
+        """Causal self-attention, (B, L, 3 width) to (B, L, width)."""
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
         # no dropout on attention weights: it would rule out the fused CPU kernel
         attended = v if alone else F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + dropout(self.out(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
-        fed: Tensor = x + self.feedforward(x)
-        return fed
+        return attended.transpose(1, 2).flatten(2)
 
 
 class PreferenceAlignment(nn.Module):
@@ -102,6 +125,8 @@ class PreferenceAlignment(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = Norm(config.width)
         self.projection = nn.Linear(config.width, config.dimension)
+        self.through: Callable[..., Tensor] = all_layers
+        """What training runs, `all_layers` or the same compiled."""
 
     @torch.no_grad()
     def start_from(self, content: Tensor, *, back: bool = False) -> None:
@@ -137,13 +162,40 @@ class PreferenceAlignment(nn.Module):
         is 1, and each entry's attention is on itself, which needs no kernel (CUDA's take 65,535 rows at
         most).
         """
-        x = self.adaptor(content)
+        through = self.through if self.training else all_layers
+        return through(self, self.entries(content, beside), alone, ())
+
+    def entries(self, content: Tensor, beside: Tensor | None = None) -> Tensor:
+        """What the transformer reads, (B, L, C) to (B, L, width)."""
+        x: Tensor = self.adaptor(content)
         if beside is not None:
             x = x + beside
         if self.positions is not None:
             place = torch.arange(content.shape[1], device=content.device)
             x = x + self.positions(place.clamp_max(self.positions.num_embeddings - 1))
-        for block in self.blocks:
-            x = block(x, alone)
-        projected: Tensor = self.projection(self.norm(x))
-        return projected
+        return x
+
+    def packed(self, groups: Sequence[Tensor]) -> list[Tensor]:
+        """What `forward` makes of the `entries` (B, L, width) of each group, (B, L, D); lengths differ.
+
+        All go through the transformer in one pass: fewer and larger calls than group by group.
+        """
+        shapes = [(group.shape[0], group.shape[1]) for group in groups]
+        entries = torch.cat([group.flatten(0, 1) for group in groups])
+        parts = self.through(self, entries, False, shapes).split([rows * length for rows, length in shapes])
+        return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def all_layers(
+    alignment: PreferenceAlignment,
+    x: Tensor,
+    alone: bool,
+    shapes: Sequence[tuple[int, int]],
+    bits: Tensor | None = None,
+) -> Tensor:
+    """All blocks and the projection, (..., width) to (..., D); `alone` and `shapes` as in `Block`, `bits`
+    (blocks, 2, ..., width) those of every block."""
+    for number, block in enumerate(alignment.blocks):
+        x = block(x, alone, shapes, (None, None) if bits is None else bits[number])
+    projected: Tensor = alignment.projection(alignment.norm(x))
+    return projected

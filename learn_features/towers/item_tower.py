@@ -71,7 +71,7 @@ class ItemTower(nn.Module):
             if residual is not None:
                 borrowed = borrowed * (residual == 0).all(dim=-1, keepdim=True)
             aligned = aligned + borrowed
-        return self._unit(aligned, residual)
+        return self.finished(aligned, residual)
 
     def borrowed(self, content: Tensor) -> Tensor:
         """What items of these contents (B, C) borrow of similar ones if they are new, (B, D)."""
@@ -88,7 +88,7 @@ class ItemTower(nn.Module):
         """
         flat = None if residuals is None else residuals.flatten(0, 1)
         aligned = self.aligned(content.flatten(0, 1))
-        return self._unit(aligned, flat).unflatten(0, content.shape[:2])
+        return self.finished(aligned, flat).unflatten(0, content.shape[:2])
 
     def targets(self, content: Tensor, residuals: Tensor | None = None) -> Tensor:
         """Target sequences in training, (B, T, C) and `residuals` (B, T, D) to unit vectors (B, T, D).
@@ -96,7 +96,7 @@ class ItemTower(nn.Module):
         Variant `sequence` reads each row causally, the others item by item.
         """
         if self.alignment is not None and self.variant == "sequence":
-            return self._unit(self.alignment(self.input(content)), residuals)
+            return self.finished(self.alignment(self.input(content)), residuals)
         return self.each(content, residuals)
 
     def aligned(self, content: Tensor) -> Tensor:
@@ -108,7 +108,8 @@ class ItemTower(nn.Module):
             aligned = self.projection(self.input(content))
         return aligned
 
-    def _unit(self, aligned: Tensor, residual: Tensor | None) -> Tensor:
+    def finished(self, aligned: Tensor, residual: Tensor | None) -> Tensor:
+        """Unit vectors (..., D) of what content says, (..., D), and `residual` (..., D)."""
         if residual is not None:
             if not self.residuals:
                 raise ValueError(

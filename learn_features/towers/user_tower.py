@@ -85,13 +85,23 @@ class UserTower(nn.Module):
         history where the caller has them already.
         Raises `ValueError` for inputs that the towers were configured without, and for missing gaps.
         """
-        if residuals is not None and self.vector_input is None:
-            raise ValueError("residuals were given to towers without; set residuals in their configuration")
         if ages is not None and self.example_age is None:
             raise ValueError("ages were given to towers without; set example_age in their configuration")
-        if item_vectors is None and self.items is not None:
-            item_vectors = self.items.each(content, residuals)
-        aligned = self.alignment(self.input(content), self._beside(item_vectors, gaps))
+        if item_vectors is None:
+            item_vectors = self.item_vectors(content, residuals)
+        aligned = self.alignment(self.input(content), self.beside(item_vectors, gaps))
+        return self.finished(aligned, item_vectors, ages)
+
+    def item_vectors(self, content: Tensor, residuals: Tensor | None) -> Tensor | None:
+        """Those of histories' items (B, L, D), if the tower reads them; arguments as in `positions`."""
+        if residuals is not None and self.vector_input is None:
+            raise ValueError("residuals were given to towers without; set residuals in their configuration")
+        return None if self.items is None else self.items.each(content, residuals)
+
+    def finished(
+        self, aligned: Tensor, item_vectors: Tensor | None = None, ages: Tensor | None = None
+    ) -> Tensor:
+        """Unit vectors (B, L, D) of what the transformer says, (B, L, D); the rest as in `positions`."""
         if self.recency is not None and item_vectors is not None:
             summed = self.recency(item_vectors)
             gate = torch.sigmoid(self.gate(torch.cat((aligned, summed), dim=-1)))
@@ -100,7 +110,7 @@ class UserTower(nn.Module):
             aligned = aligned + self.example_age(ages)
         return F.normalize(aligned, dim=-1)
 
-    def _beside(self, item_vectors: Tensor | None, gaps: Tensor | None) -> Tensor | None:
+    def beside(self, item_vectors: Tensor | None, gaps: Tensor | None) -> Tensor | None:
         """What the transformer reads beside the content, (B, L, width)."""
         if (gaps is None) != (self.gaps is None):
             raise ValueError(

@@ -1,13 +1,15 @@
-"""On a GPU, transformer layers of few kernels: norms, sums, activations and dropout fused (torch.compile)."""
+"""On a GPU, a transformer of few kernels: norms, sums, activations and dropout fused (torch.compile)."""
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from learn_features.towers.blocks import PreferenceAlignment
+from learn_features.towers.blocks import PreferenceAlignment, all_layers
+from learn_features.towers.dropout import random_bits
 
 LONGEST_REASON = 300
 """Characters of a compiler's message: tool chains print whole traces."""
@@ -18,11 +20,13 @@ log = logging.getLogger(__name__)
 def compile_layers(
     model: nn.Module, autocast: Callable[[], AbstractContextManager], backend: str = "inductor"
 ) -> bool:
-    """Compile the transformer layers of `model` in place for any batch and length; whether that worked.
+    """Compile what the transformers of `model` do in training, in place; whether that worked.
 
-    A copy of one layer goes first, forward and backward under `autocast`. What a machine lacks for compiling
-    (Triton wants a C compiler) shows there: a warning, and the layers stay as they are, slower and with the
-    same results.
+    All layers are one graph: layer by layer, calling the compiled parts takes a CPU longer than the GPU takes
+    to compute them. It is for the shapes that come first, and once more for any if others follow. A copy of
+    one layer goes before, forward and backward under `autocast`. What a machine lacks for compiling (Triton
+    wants a C compiler) shows there: a warning, and the layers stay as they are, slower and with the same
+    results.
     """
     stacks = [module for module in model.modules() if isinstance(module, PreferenceAlignment)]
     for stack in stacks[:1]:
@@ -32,12 +36,26 @@ def compile_layers(
         try:
             with autocast():
                 entries = adaptor(adaptor.weight.new_zeros(2, 3, adaptor.in_features)).detach()
-                trial(entries.requires_grad_()).sum().backward()
+                bits = random_bits((2, *entries.shape), torch.int8, entries.device)
+                trial(entries.requires_grad_(), bits=bits).sum().backward()
         except Exception as error:  # compilers raise what they like
             reason = " ".join(str(error).split())[:LONGEST_REASON]
             log.warning("training: layers stay uncompiled and slower: %s", reason)
             return False
     for stack in stacks:
-        for block in stack.blocks:
-            block.compile(backend=backend, dynamic=True)
+        stack.through = with_bits(torch.compile(all_layers, backend=backend))
     return True
+
+
+def with_bits(layers: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`all_layers` whose dropout is drawn beforehand, a word at a time."""
+
+    def through(
+        alignment: PreferenceAlignment, x: Tensor, alone: bool, shapes: Sequence[tuple[int, int]]
+    ) -> Tensor:
+        bits = None
+        if any(block.dropout for block in alignment.blocks):
+            bits = random_bits((len(alignment.blocks), 2, *x.shape), torch.int8, x.device)
+        return layers(alignment, x, alone, shapes, bits)
+
+    return through

@@ -1,6 +1,6 @@
 """The paper's objective: dense all action over a cut of each user's sequence."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from learn_features.data.sequences import Sequences
 from learn_features.errors import ConfigError
+from learn_features.towers.together import Group, encode_together
 from learn_features.training import cuts, losses
 from learn_features.training.content_table import ContentTable
 from learn_features.training.cuts import CutBatch
@@ -58,36 +59,40 @@ class DenseAllAction:
         """User vectors (B, Nh, D), item vectors (B, Nt, D), scale ()."""
         content, towers = self._content, model.towers
 
-        def users(rows: NDArray[np.int64], longest: int) -> Tensor:
-            items = batch.history[rows, :longest]
-            gaps = content.to_device(batch.history_gaps[rows, :longest]) if towers.config.time_gaps else None
-            return towers.user.positions(
-                content.rows(items), residuals=model.residual(content.to_device(items)), gaps=gaps
+        def group(items: NDArray[np.int64], gaps: NDArray[np.float32] | None = None) -> Group:
+            return Group(
+                content.rows(items),
+                model.residual(content.to_device(items)),
+                None if gaps is None else content.to_device(gaps),
             )
 
-        def targets(rows: NDArray[np.int64], longest: int) -> Tensor:
-            items = batch.targets[rows, :longest]
-            return towers.item.targets(content.rows(items), model.residual(content.to_device(items)))
-
+        histories, targets = (
+            list(length_groups(lengths, content.device))
+            for lengths in (batch.history_lengths, batch.target_lengths)
+        )
+        gaps = batch.history_gaps if towers.config.time_gaps else None
+        users, items = encode_together(
+            towers,
+            [
+                group(batch.history[rows, :longest], None if gaps is None else gaps[rows, :longest])
+                for rows, longest in histories
+            ],
+            [group(batch.targets[rows, :longest]) for rows, longest in targets],
+        )
         return (
-            self._at(batch.history_positions, batch.history_lengths, users),
-            self._at(batch.target_positions, batch.target_lengths, targets),
+            self._at(batch.history_positions, histories, users),
+            self._at(batch.target_positions, targets, items),
             towers.scale,
         )
 
     def _at(
-        self,
-        places: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        encode: Callable[[NDArray[np.int64], int], Tensor],
+        self, places: NDArray[np.int64], groups: list[tuple[NDArray[np.int64], int]], vectors: list[Tensor]
     ) -> Tensor:
-        """At `places` (B, N) what `encode` makes of rows, cut to their longest, (B, N, D)."""
-        groups = list(length_groups(lengths, self._content.device))
+        """At `places` (B, N) the `vectors` of groups of rows, (B, N, D)."""
         parts = []
-        for rows, longest in groups:
-            vectors = encode(rows, longest)
-            own = self._content.to_device(places[rows])
-            parts.append(vectors.gather(1, own.unsqueeze(-1).expand(-1, -1, vectors.shape[-1])))
+        for (rows, _longest), own in zip(groups, vectors, strict=True):
+            index = self._content.to_device(places[rows]).unsqueeze(-1)
+            parts.append(own.gather(1, index.expand(-1, -1, own.shape[-1])))
         back = np.argsort(np.concatenate([rows for rows, _ in groups]))
         return torch.cat(parts)[self._content.to_device(back)]
 

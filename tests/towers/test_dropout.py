@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from learn_features.towers.dropout import Dropout, dropout
+from learn_features.towers.dropout import Dropout, dropout, random_bits
 
 ONES = torch.ones(1_000, 1_000)
 
@@ -57,3 +57,22 @@ def test_nothing_is_dropped_when_serving_or_with_a_share_of_zero():
 def test_bits_are_few_for_shares_next_to_one():
     torch.manual_seed(0)
     assert 0 < int((dropout(ONES, 1 - 1e-7, training=True) != 0).sum()) < 100
+
+
+@pytest.mark.parametrize(("dtype", "steps"), [(torch.int8, 2**8), (torch.int16, 2**16)])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_given_bits_decide_to_one_part_in_as_many_as_they_have(share, dtype, steps):
+    """Of every value an equal number of times: the mean of what is kept is exactly that of the input."""
+    bits = torch.arange(-steps // 2, steps // 2).to(dtype)
+    dropped = dropout(torch.ones(steps, dtype=torch.float64), share, True, bits)
+    assert int((dropped == 0).sum()) == round(share * steps)
+    assert float(dropped.mean()) == pytest.approx(1.0)
+
+
+def test_random_bits_are_of_every_value_alike():
+    """Chi square over a million bytes, 255 degrees of freedom: 400 is ten standard deviations up."""
+    torch.manual_seed(0)
+    counts = random_bits((1_000, 1_001), torch.int8, torch.device("cpu")).flatten().int().add(128).bincount()
+    expected = 1_001_000 / 256
+    assert len(counts) == 256
+    assert float(((counts - expected) ** 2 / expected).sum()) < 400

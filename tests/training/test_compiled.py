@@ -6,11 +6,13 @@ from functools import partial
 import pytest
 import torch
 
+from learn_features.towers.blocks import all_layers
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors
+from learn_features.towers.together import Group, encode_together
 from learn_features.training import seeds
-from learn_features.training.compiled import compile_layers
+from learn_features.training.compiled import compile_layers, with_bits
 
 CONFIG = TowerConfig(
     content_dimension=6, width=8, heads=2, layers=2, feedforward=16, dimension=4, dropout=0.3,
@@ -29,12 +31,14 @@ def towers():
 
 @pytest.mark.parametrize(("autocast", "tolerance"), [(FP32, 1e-5), (BF16, 0.05)])
 def test_compiled_layers_have_the_same_gradients(towers, autocast, tolerance):
-    """In bf16 to its rounding: a fused kernel rounds less often."""
+    """In bf16 to its rounding: a fused kernel rounds less often. Several groups of sequences, of other shapes
+    each time."""
     plain = copy.deepcopy(towers)
+    draw_alike(plain)
     assert compile_layers(towers, autocast, backend="aot_eager")
-    for shape in ((3, 5), (4, 2)):
-        content = torch.randn(*shape, CONFIG.content_dimension)
-        expected, found = (gradients(model, content, autocast) for model in (plain, towers))
+    for shapes in (((3, 5), (4, 2)), ((2, 6), (3, 1)), ((4, 3),)):
+        groups = [Group(torch.randn(*shape, CONFIG.content_dimension)) for shape in shapes]
+        expected, found = (gradients(model, groups, autocast) for model in (plain, towers))
         assert expected.keys() == found.keys()
         for name, gradient in expected.items():
             assert (found[name] - gradient).norm() <= tolerance * gradient.norm() + 1e-6, name
@@ -58,13 +62,31 @@ def test_names_of_weights_stay(towers):
     assert torch.equal(copy.deepcopy(towers).eval().user(*history()), towers.eval().user(*history()))
 
 
-def test_evaluation_reads_compiled_layers(towers):
-    """In inference mode, items one by one."""
+def test_evaluation_is_not_compiled(towers):
+    """It comes in ever other shapes, and is over before a compiler is."""
     content = torch.randn(5, CONFIG.content_dimension)
     expected = item_vectors(towers, content)
     compile_layers(towers, FP32, backend="aot_eager")
-    assert torch.allclose(item_vectors(towers, content), expected, atol=1e-6)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        assert torch.equal(item_vectors(towers, content), expected)
     assert towers.training
+
+
+def test_a_copy_has_weights_of_its_own(towers):
+    """As the towers of the best epoch are, while training goes on with compiled ones."""
+    compile_layers(towers, FP32, backend="aot_eager")
+    content = torch.randn(2, 3, CONFIG.content_dimension)
+    apart = copy.deepcopy(towers)
+    with torch.no_grad():
+        for parameter in towers.parameters():
+            parameter.mul_(0.5)
+    seeds.seed_torch(0, 0, "dropout", 0)
+    found = apart.user.positions(content)
+    plain = Towers(CONFIG).train()
+    plain.load_state_dict(apart.state_dict())
+    draw_alike(plain)
+    seeds.seed_torch(0, 0, "dropout", 0)
+    torch.testing.assert_close(found, plain.user.positions(content))
 
 
 def test_a_machine_that_cannot_compile_says_so_and_goes_on(towers, caplog):
@@ -77,13 +99,20 @@ def test_a_machine_that_cannot_compile_says_so_and_goes_on(towers, caplog):
     assert towers.user(*history()).isfinite().all()
 
 
-def gradients(model, content, autocast):
+def gradients(model, groups, autocast):
     model.zero_grad()
     seeds.seed_torch(0, 0, "dropout", 0)
     with autocast():
-        total = model.user.positions(content).float().sum() + model.item.targets(content).float().sum()
+        users, items = encode_together(model, groups, groups)
+        total = sum(vectors.float().sum() for vectors in (*users, *items))
     total.backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def draw_alike(plain):
+    """Let towers that are not compiled drop out what compiled ones do."""
+    for tower in (plain.user, plain.item):
+        tower.alignment.through = with_bits(all_layers)
 
 
 def history():
