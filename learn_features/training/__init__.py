@@ -25,6 +25,7 @@ content_table     content vectors in one place, on the GPU where they fit
 content_file      the same on disk
 phase             which phases there are, and where one stands
 loop              one phase: epochs, best state, early stopping
+ahead             the next batch is drawn meanwhile
 step              gradients of a batch: passes, processes, precision
 compiled          transformer layers of few kernels, on a GPU
 optimiser         AdamW, schedule, moving average

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from learn_features.errors import ConfigError
 from learn_features.training import seeds
+from learn_features.training.ahead import ahead
 from learn_features.training.curves import POINTS, Epoch, Point
 from learn_features.training.objectives import Objective
 from learn_features.training.optimiser import (
@@ -185,7 +186,7 @@ class Loop:
         started = time.perf_counter() - counters.seconds
         self._model.train()
         order = seeds.generator(self._seed, self.phase.number, "batches", number)
-        for batch in itertools.islice(self._objective.batches(order), counters.in_epoch, None):
+        for batch in itertools.islice(ahead(self._objective.batches(order)), counters.in_epoch, None):
             self.update(batch)
             counters.seconds = time.perf_counter() - started
             if checkpoint is not None:
