@@ -25,29 +25,33 @@ class Stopped(Exception):
     """Raised in the middle of a training."""
 
 
+CALM = WITH_RESIDUALS.model_copy(update={"dropout": 0.0, "content_dropout": 0.0})
+"""No dropout: kernels of other precisions draw other masks, and so small data lose a tenth more or less."""
+
+
 @pytest.mark.parametrize("loss", ["softmax", "dense_all_action"])
 def test_bf16_on_a_gpu_learns_like_fp32_on_it(loss):
     assert alone().device.type == "cuda"
-    recipe = RESUMED.model_copy(update={"loss": loss, "accumulate": 2})
-    low, full = (
-        fit(make_split(True), content_of(), WITH_RESIDUALS, r, seed=0)
-        for r in (recipe, recipe.model_copy(update={"precision": "fp32"}))
-    )
-    assert low.epochs[-1].loss == pytest.approx(full.epochs[-1].loss, rel=0.03)
-    assert low.epochs[-1].loss != full.epochs[-1].loss
-    assert low.towers.log_scale.device.type == "cuda"
+    low, full = (losses_of(loss=loss, accumulate=2, **more) for more in ({}, {"precision": "fp32"}))
+    assert low == pytest.approx(full, rel=0.01)
+    assert low[-1] != full[-1]
 
 
 @pytest.mark.parametrize("loss", ["softmax", "dense_all_action"])
-def test_compiled_layers_learn_like_plain_ones(loss, caplog):
-    """In two passes, too, which want dropout to repeat itself."""
-    changes = {"loss": loss, "accumulate": 2, "precision": "fp32"}
-    plain, compiled = (
-        fit(make_split(True), content_of(), WITH_RESIDUALS, RESUMED.model_copy(update=changes | more), seed=0)
-        for more in ({}, {"compile_layers": True})
-    )
+@pytest.mark.parametrize("passes", [1, 2])
+def test_compiled_layers_learn_like_plain_ones(loss, passes, caplog):
+    changes = {"loss": loss, "accumulate": passes, "precision": "fp32"}
+    plain, compiled = (losses_of(**changes, **more) for more in ({}, {"compile_layers": True}))
     assert "uncompiled" not in caplog.text
-    assert compiled.epochs[-1].loss == pytest.approx(plain.epochs[-1].loss, rel=0.03)
+    assert compiled == pytest.approx(plain, rel=0.01)
+
+
+def losses_of(**changes):
+    """Of every epoch."""
+    recipe = RESUMED.model_copy(update={"residual_dropout": 0.0, **changes})
+    fitted = fit(make_split(True), content_of(), CALM, recipe, seed=0)
+    assert fitted.towers.log_scale.device.type == "cuda"
+    return [epoch.loss for epoch in fitted.epochs]
 
 
 def test_compiled_dropout_repeats_itself_without_a_graph():
