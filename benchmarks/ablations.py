@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/ablations.py --items ITEMS --interactions INTERACTIONS --json
 
-Variants of the preset `paper-small` (dense all action, no residuals) on the same split and seeds: item tower
-(a), (b), (c) and no towers at all; how positions are sampled; text or item ids; what the preset has beyond
-the paper. The first seed finds each variant's number of epochs on validation; all seeds are then fitted on
-train and validation, and answer the test cases. Differences are paired: same cases, resampled together.
+Variants of a preset with the paper's loss (dense all action, no residuals) on the same split and seeds: item
+tower (a), (b), (c) and no towers at all; how positions are sampled; text or item ids; what the preset has
+beyond the paper. `--preset paper` is of the paper's size and wants a GPU. The first seed finds each variant's
+number of epochs on validation; all seeds are then fitted on train and validation, and answer the test cases.
+Differences are paired: same cases, resampled together.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from learn_features.towers.config import tower_preset
 from learn_features.training.fit import Tuning
 from learn_features.training.recipe import recipe_preset
 
-PRESET = "paper-small"
+PRESETS = ("paper-small", "paper")
 A, B, C = "(a) target sequences read causally", "(b) each target by itself", "(c) content as item vector"
 NONE, NONE_TUNED = "no alignment: mean content", "no alignment: mean content, tuned"
 RANDOM_PAIRS, RECENT_ENTRIES = "random at stage two", "recency at stage one too"
@@ -115,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         log.print(name)
         try:
-            note(name, _fitted(world, variant, range(asked.seeds)))
+            note(name, _fitted(world, asked.preset, variant, range(asked.seeds)))
         except LearnFeaturesError as error:
             log.print(f"{name}: left out, {error}", soft_wrap=True)
     claims = {
@@ -141,18 +142,18 @@ def main(arguments: list[str] | None = None) -> None:
     )
 
 
-def _fitted(world: World, variant: Variant, seeds: range) -> Method:
+def _fitted(world: World, preset: str, variant: Variant, seeds: range) -> Method:
     content = np.eye(world.n_items, dtype=np.float16) if variant.ids else world.content
     varied = replace(
         world,
         content=content,
         towers=tower_preset(
-            PRESET,
+            preset,
             content_dimension=content.shape[1],
             max_length=world.towers.max_length,
             **variant.towers,
         ),
-        recipe=recipe_preset(PRESET, **{"epochs": world.recipe.epochs, **variant.recipe}),
+        recipe=recipe_preset(preset, **{"epochs": world.recipe.epochs, **variant.recipe}),
     )
     method, found = Method(False, 0.0), None
     started = time.monotonic()
@@ -204,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(variants(1, A)),
         help="a row to fit, and no others but the preset's",
     )
-    parser.set_defaults(preset=PRESET)
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="(%(default)s)")
     return parser
 
 
