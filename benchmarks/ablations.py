@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
         for claim, (ours, theirs) in comparisons(base).items()
         if ours in methods and theirs in methods
     }
-    rows = [row(name, method) for name, method in methods.items()] + [
+    rows = [{**row(name, method), "preset": asked.preset} for name, method in methods.items()] + [
         {"claim": claim, "better": ours, "worse": theirs}
         | {
             f"{metric}_difference": [difference.value, difference.low, difference.high]

@@ -17,8 +17,9 @@ from learn_features.training.recipe import recipe_preset
 ITEMS, USER_LENGTH = 100_000, 1_000
 """Wherever the cut falls, a history of 80 and targets of 40 fit into so many entries, but for 8 and 4 % of
 the users."""
-WARM, ROUNDS, STEPS = 5, 5, 20
-"""In a training the GPU is never waited for; here it is after each round, so these are not short."""
+WARM, ROUNDS = 5, 5
+STEPS = 20
+"""A round. In a training nobody waits for the GPU; here it runs empty after each, so they are not short."""
 
 
 def gpu_mfu(*, compiled: bool) -> dict[str, float]:

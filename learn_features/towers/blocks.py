@@ -88,8 +88,8 @@ class Block(nn.Module):
         """(B, L, width) to (B, L, width); position i sees positions ≤ i. `alone`: L is 1.
 
         With `shapes`, pairs of B and L, sequences of several lengths go together: (sum of B · L, width),
-        those of the first shape first. Only attention is then asked a shape at a time. `bits`: what decides
-        on the two dropouts, each of the shape of `x`; None: they draw.
+        those of the first shape first, and `alone` says nothing. Only attention is then asked a shape at a
+        time. `bits`: what decides on the two dropouts, each of the shape of `x`; None: they draw.
         """
         qkv = self.qkv(self.attention_norm(x))
         if shapes:
@@ -162,17 +162,16 @@ class PreferenceAlignment(nn.Module):
         is 1, and each entry's attention is on itself, which needs no kernel (CUDA's take 65,535 rows at
         most).
         """
-        through = self.through if self.training else all_layers
-        return through(self, self.entries(content, beside), alone, ())
+        return self._layers(self.entries(content, beside), alone, ())
 
     def entries(self, content: Tensor, beside: Tensor | None = None) -> Tensor:
         """What the transformer reads, (B, L, C) to (B, L, width)."""
         x: Tensor = self.adaptor(content)
         if beside is not None:
-            x = x + beside
+            x = x + beside.to(x.dtype)  # under autocast an embedding would make all that follows float32
         if self.positions is not None:
             place = torch.arange(content.shape[1], device=content.device)
-            x = x + self.positions(place.clamp_max(self.positions.num_embeddings - 1))
+            x = x + self.positions(place.clamp_max(self.positions.num_embeddings - 1)).to(x.dtype)
         return x
 
     def packed(self, groups: Sequence[Tensor]) -> list[Tensor]:
@@ -182,8 +181,11 @@ class PreferenceAlignment(nn.Module):
         """
         shapes = [(group.shape[0], group.shape[1]) for group in groups]
         entries = torch.cat([group.flatten(0, 1) for group in groups])
-        parts = self.through(self, entries, False, shapes).split([rows * length for rows, length in shapes])
+        parts = self._layers(entries, False, shapes).split([rows * length for rows, length in shapes])
         return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _layers(self, x: Tensor, alone: bool, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        return (self.through if self.training else all_layers)(self, x, alone, shapes)
 
 
 def all_layers(

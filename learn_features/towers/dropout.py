@@ -37,7 +37,7 @@ def dropout(x: Tensor, share: float, training: bool, bits: Tensor | None = None)
         bits = random_bits(x.shape, torch.int16, x.device)
     steps = 2 ** (8 * bits.element_size())
     dropped = min(round(share * steps), steps - 1)
-    kept = (bits >= dropped - steps // 2).to(x.dtype) * (steps / (steps - dropped))
+    kept = (bits >= dropped - steps // 2).to(x.dtype).mul_(steps / (steps - dropped))
     return x * kept
 
 

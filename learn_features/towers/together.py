@@ -1,6 +1,8 @@
 """Both towers over groups of sequences of like length, with one pass through a transformer for all of them.
 
 Group by group, a deep transformer is thousands of small calls, which cost a GPU more than their arithmetic.
+The item vectors that a user tower may read beside the content (residuals, recency sum) are still made group
+by group.
 """
 
 from collections.abc import Sequence

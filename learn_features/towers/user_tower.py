@@ -85,6 +85,8 @@ class UserTower(nn.Module):
         history where the caller has them already.
         Raises `ValueError` for inputs that the towers were configured without, and for missing gaps.
         """
+        if residuals is not None and self.vector_input is None:
+            raise ValueError("residuals were given to towers without; set residuals in their configuration")
         if ages is not None and self.example_age is None:
             raise ValueError("ages were given to towers without; set example_age in their configuration")
         if item_vectors is None:
@@ -94,8 +96,6 @@ class UserTower(nn.Module):
 
     def item_vectors(self, content: Tensor, residuals: Tensor | None) -> Tensor | None:
         """Those of histories' items (B, L, D), if the tower reads them; arguments as in `positions`."""
-        if residuals is not None and self.vector_input is None:
-            raise ValueError("residuals were given to towers without; set residuals in their configuration")
         return None if self.items is None else self.items.each(content, residuals)
 
     def finished(

@@ -1,13 +1,13 @@
 """The next batch is drawn while the step on this one runs."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(batches: Iterator[T]) -> Iterator[T]:
+def ahead(batches: Iterator[T]) -> Generator[T]:
     """The same in the same order, each drawn by another thread before it is asked for."""
     end = object()
     with ThreadPoolExecutor(1) as thread:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
+import torch._dynamo as dynamo
 from torch import Tensor, nn
 
 from learn_features.towers.blocks import PreferenceAlignment, all_layers
@@ -13,6 +14,10 @@ from learn_features.towers.dropout import random_bits
 
 LONGEST_REASON = 300
 """Characters of a compiler's message: tool chains print whole traces."""
+FORMS = 64
+"""Graphs of one process, at most; then further ones stay uncompiled."""
+FEW = 0.02
+"""A smaller share of dropout is not met by 8 bits."""
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +28,10 @@ def compile_layers(
     """Compile what the transformers of `model` do in training, in place; whether that worked.
 
     All layers are one graph: layer by layer, calling the compiled parts takes a CPU longer than the GPU takes
-    to compute them. It is for the shapes that come first, and once more for any if others follow. A copy of
-    one layer goes before, forward and backward under `autocast`. What a machine lacks for compiling (Triton
-    wants a C compiler) shows there: a warning, and the layers stay as they are, slower and with the same
-    results.
+    to compute them. It is for the shapes that come first, then for any shapes, and anew for each number of
+    length groups, with and without gradients. A copy of one layer goes before, forward and backward under
+    `autocast`. What a machine lacks for compiling (Triton wants a C compiler) shows there: a warning, and the
+    layers stay as they are, slower and with the same results.
     """
     stacks = [module for module in model.modules() if isinstance(module, PreferenceAlignment)]
     for stack in stacks[:1]:
@@ -42,6 +47,7 @@ def compile_layers(
             reason = " ".join(str(error).split())[:LONGEST_REASON]
             log.warning("training: layers stay uncompiled and slower: %s", reason)
             return False
+    dynamo.config.recompile_limit = max(FORMS, dynamo.config.recompile_limit)
     for stack in stacks:
         stack.through = with_bits(torch.compile(all_layers, backend=backend))
     return True
@@ -53,9 +59,10 @@ def with_bits(layers: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def through(
         alignment: PreferenceAlignment, x: Tensor, alone: bool, shapes: Sequence[tuple[int, int]]
     ) -> Tensor:
-        bits = None
-        if any(block.dropout for block in alignment.blocks):
-            bits = random_bits((len(alignment.blocks), 2, *x.shape), torch.int8, x.device)
+        bits, share = None, alignment.blocks[0].dropout
+        if share:
+            dtype = torch.int8 if share >= FEW else torch.int16
+            bits = random_bits((len(alignment.blocks), 2, *x.shape), dtype, x.device)
         return layers(alignment, x, alone, shapes, bits)
 
     return through

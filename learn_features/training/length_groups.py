@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 LEAST = {"cpu": 64, "cuda": 4096}
-"""Entries of a group, at least: below, a call costs more than the padding that it saves."""
+"""Entries of padding that a further group has to save: fewer cost less than its calls, and each number of
+groups is one more form for compiled layers."""
 
 
 def length_groups(
@@ -15,15 +16,23 @@ def length_groups(
 ) -> Iterator[tuple[NDArray[np.int64], int]]:
     """Rows and longest of groups that hold every row of `lengths` (B,) once, short ones first.
 
-    Lengths of a group share a power of two above them, but for groups too small by themselves, which
-    join the next.
+    Cut in two where that saves the most padding, and each part likewise, as long as it saves enough.
     """
     order = np.argsort(lengths, kind="stable")
-    doublings = np.ceil(np.log2(lengths[order].clip(1)))
-    edges = [*np.flatnonzero(np.diff(doublings)) + 1, len(order)]
+    rising = lengths[order].clip(1)
     start = 0
-    for end in edges:
-        longest = int(lengths[order[end - 1]].clip(1))
-        if end == len(order) or (end - start) * longest >= LEAST.get(device.type, LEAST["cuda"]):
-            yield order[start:end], longest
-            start = end
+    for end in _ends(rising, LEAST.get(device.type, LEAST["cuda"])):
+        yield order[start:end], int(rising[end - 1])
+        start = end
+
+
+def _ends(rising: NDArray[np.int64], least: int) -> Iterator[int]:
+    """Where groups of `rising` lengths end."""
+    shorter = np.arange(1, len(rising))
+    saved = shorter * (rising[-1:] - rising[:-1])
+    if not len(saved) or saved.max() <= least:
+        yield len(rising)
+        return
+    cut = int(saved.argmax()) + 1
+    yield from _ends(rising[:cut], least)
+    yield from (cut + end for end in _ends(rising[cut:], least))

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any
 
 import torch
@@ -186,13 +186,14 @@ class Loop:
         started = time.perf_counter() - counters.seconds
         self._model.train()
         order = seeds.generator(self._seed, self.phase.number, "batches", number)
-        for batch in itertools.islice(ahead(self._objective.batches(order)), counters.in_epoch, None):
-            self.update(batch)
-            counters.seconds = time.perf_counter() - started
-            if checkpoint is not None:
-                checkpoint(False)
-            if progress is not None:
-                progress(counters.step, self._steps)
+        with closing(ahead(self._objective.batches(order))) as batches:
+            for batch in itertools.islice(batches, counters.in_epoch, None):
+                self.update(batch)
+                counters.seconds = time.perf_counter() - started
+                if checkpoint is not None:
+                    checkpoint(False)
+                if progress is not None:
+                    progress(counters.step, self._steps)
         self.settle()
         if not counters.in_epoch:
             raise ConfigError("training: an epoch has no batch; there are too few users with a next item")

@@ -54,8 +54,9 @@ class Recipe(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the towers' arithmetic in training; auto: bf16 autocast on a GPU that has it, else fp32."""
     compile_layers: bool = False
-    """On a GPU, make few kernels of each transformer layer (torch.compile): takes a minute or so at the
-    start and saves memory traffic in every step, so it is for wide towers and long trainings."""
+    """On a GPU, make few kernels of the transformer (torch.compile): takes a minute or so at the start, and
+    again for each number of length groups that comes up, and saves memory traffic in every step, so it is
+    for wide towers and long trainings."""
     validation_cases: int = Field(default=5000, ge=1)
     new_item_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the items that are held out as new while the number of epochs is found, to learn where new

@@ -96,10 +96,10 @@ def test_without_a_rival_or_a_case_that_asks_for_cold_items_the_rest_is_said(mon
 def test_a_variant_that_cannot_be_trained_is_left_out_of_the_ablations(monkeypatch, capsys, tmp_path):
     fitted = ablations._fitted
 
-    def fails(world, variant, seeds):
+    def fails(world, preset, variant, seeds):
         if variant.ids:
             raise ConfigError("training: the loss grew")
-        return fitted(world, variant, seeds)
+        return fitted(world, preset, variant, seeds)
 
     monkeypatch.setattr(ablations, "_fitted", fails)
     ablations.main(["--quick", "--json", "--state", str(tmp_path), "--only", ablations.IDS])

@@ -59,7 +59,6 @@ def test_names_of_weights_stay(towers):
     names = list(towers.state_dict())
     compile_layers(towers, FP32, backend="aot_eager")
     assert list(towers.state_dict()) == names
-    assert torch.equal(copy.deepcopy(towers).eval().user(*history()), towers.eval().user(*history()))
 
 
 def test_evaluation_is_not_compiled(towers):
@@ -67,9 +66,34 @@ def test_evaluation_is_not_compiled(towers):
     content = torch.randn(5, CONFIG.content_dimension)
     expected = item_vectors(towers, content)
     compile_layers(towers, FP32, backend="aot_eager")
+    groups = [Group(torch.randn(2, 3, CONFIG.content_dimension))]
     with torch.compiler.set_stance("fail_on_recompile"):
         assert torch.equal(item_vectors(towers, content), expected)
-    assert towers.training
+        towers.eval()
+        encode_together(towers, groups, groups)
+
+
+def test_one_graph_serves_all_lengths_and_another_number_of_groups_is_another(towers):
+    """A first one for the shapes that come first, which stays for them."""
+    graphs = []
+
+    def counting(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    assert compile_layers(towers, FP32, backend=counting)
+    tried = len(graphs)
+    seen = []
+    for shapes in (
+        ((5, 2), (3, 7)),
+        ((4, 3), (6, 8)),
+        ((7, 4), (2, 9)),
+        ((6, 5), (3, 6), (2, 9)),
+        ((5, 2), (3, 7)),
+    ):
+        towers.user.alignment.packed([torch.randn(*shape, CONFIG.width) for shape in shapes])
+        seen.append(len(graphs) - tried)
+    assert seen == [1, 2, 2, 3, 3]
 
 
 def test_a_copy_has_weights_of_its_own(towers):

@@ -1,14 +1,19 @@
 """What only a CUDA device shows; `pytest -m gpu`."""
 
+import copy
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from learn_features.towers.blocks import all_layers
+from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
+from learn_features.towers.together import Group, encode_together
 from learn_features.training import content_table, seeds
-from learn_features.training.compiled import compile_layers
+from learn_features.training.compiled import compile_layers, with_bits
 from learn_features.training.content_table import ContentTable
 from learn_features.training.fit import fit
 from learn_features.training.loop import Loop
@@ -52,6 +57,24 @@ def losses_of(**changes):
     fitted = fit(make_split(True), content_of(), CALM, recipe, seed=0)
     assert fitted.towers.log_scale.device.type == "cuda"
     return [epoch.loss for epoch in fitted.epochs]
+
+
+def test_compiled_gradients_are_those_of_the_same_dropout():
+    torch.manual_seed(0)
+    towers = Towers(TowerConfig(content_dimension=6, item_variant="sequence", dropout=0.3)).to("cuda").train()
+    plain = copy.deepcopy(towers)
+    plain.user.alignment.through = with_bits(all_layers)
+    assert compile_layers(towers, nullcontext)
+    for shapes in (((30, 5), (40, 9)), ((20, 6), (30, 8)), ((40, 3),)):
+        groups = [Group(torch.randn(*shape, 6, device="cuda")) for shape in shapes]
+        for model in (plain, towers):
+            model.zero_grad()
+            seeds.seed_torch(0, 0, "dropout", 0)
+            users, items = encode_together(model, groups, groups)
+            sum((vectors * vectors.cumsum(1)).sum() for vectors in (*users, *items)).backward()
+        for (name, ours), theirs in zip(towers.named_parameters(), plain.parameters(), strict=True):
+            if theirs.grad is not None:
+                assert (ours.grad - theirs.grad).norm() <= 1e-3 * theirs.grad.norm() + 1e-6, name
 
 
 def test_compiled_dropout_repeats_itself_without_a_graph():
