@@ -16,7 +16,7 @@ from learn_features.training.compiled import compile_layers, with_bits
 
 CONFIG = TowerConfig(
     content_dimension=6, width=8, heads=2, layers=2, feedforward=16, dimension=4, dropout=0.3,
-    item_variant="sequence", shared_weights=False,
+    item_variant="sequence", shared_weights=False, recency_sum=False,
 )  # fmt: skip
 BF16 = partial(torch.autocast, "cpu", torch.bfloat16)
 FP32 = partial(torch.autocast, "cpu", enabled=False)
@@ -36,7 +36,7 @@ def test_compiled_layers_have_the_same_gradients(towers, autocast, tolerance):
     plain = copy.deepcopy(towers)
     draw_alike(plain)
     assert compile_layers(towers, autocast, backend="aot_eager")
-    for shapes in (((3, 5), (4, 2)), ((2, 6), (3, 1)), ((4, 3),)):
+    for shapes in (((3, 5), (4, 2)), ((2, 6), (3, 1))):
         groups = [Group(torch.randn(*shape, CONFIG.content_dimension)) for shape in shapes]
         expected, found = (gradients(model, groups, autocast) for model in (plain, towers))
         assert expected.keys() == found.keys()
