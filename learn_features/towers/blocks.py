@@ -1,10 +1,12 @@
 """The parts both towers are made of: content input, causal transformer, PAL."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.dropout import Dropout, dropout
@@ -15,6 +17,11 @@ START_SHARE = 0.1
 """Of their usual start, what transformer blocks add to content where training starts from it."""
 LAST_LINEAR = 3
 """Place of the second linear map in a block's feed-forward."""
+SHORT = 64
+"""Sequences of so many entries are one tile of a GPU's memory-efficient attention, which takes two thirds of
+the time of the one that torch would choose; longer ones are several, and it takes more."""
+OF_SHORT = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""The second, for what the first cannot take."""
 
 
 class ContentInput(nn.Module):
@@ -109,7 +116,9 @@ class Block(nn.Module):
         """Causal self-attention, (B, L, 3 width) to (B, L, width)."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
         # no dropout on attention weights: it would rule out the fused CPU kernel
-        attended = v if alone else F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        short = q.device.type == "cuda" and q.shape[2] <= SHORT
+        with sdpa_kernel(OF_SHORT) if short else nullcontext():
+            attended = v if alone else F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return attended.transpose(1, 2).flatten(2)
 
 
@@ -193,11 +202,11 @@ def all_layers(
     x: Tensor,
     alone: bool,
     shapes: Sequence[tuple[int, int]],
-    bits: Tensor | None = None,
+    bits: Sequence[Tensor] = (),
 ) -> Tensor:
     """All blocks and the projection, (..., width) to (..., D); `alone` and `shapes` as in `Block`, `bits`
-    (blocks, 2, ..., width) those of every block."""
+    two of every block, if any."""
     for number, block in enumerate(alignment.blocks):
-        x = block(x, alone, shapes, (None, None) if bits is None else bits[number])
+        x = block(x, alone, shapes, bits[2 * number : 2 * number + 2] or (None, None))
     projected: Tensor = alignment.projection(alignment.norm(x))
     return projected

@@ -59,10 +59,12 @@ def with_bits(layers: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def through(
         alignment: PreferenceAlignment, x: Tensor, alone: bool, shapes: Sequence[tuple[int, int]]
     ) -> Tensor:
-        bits, share = None, alignment.blocks[0].dropout
+        bits: tuple[Tensor, ...] = ()
+        share = alignment.blocks[0].dropout
         if share:
             dtype = torch.int8 if share >= FEW else torch.int16
-            bits = random_bits((len(alignment.blocks), 2, *x.shape), dtype, x.device)
+            # tensors of their own: places in one would make kernels of each layer's
+            bits = random_bits((2 * len(alignment.blocks), *x.shape), dtype, x.device).unbind()
         return layers(alignment, x, alone, shapes, bits)
 
     return through

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from learn_features.towers.blocks import all_layers
+from learn_features.towers.blocks import SHORT, PreferenceAlignment, all_layers
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.together import Group, encode_together
@@ -75,6 +75,25 @@ def test_compiled_gradients_are_those_of_the_same_dropout():
         for (name, ours), theirs in zip(towers.named_parameters(), plain.parameters(), strict=True):
             if theirs.grad is not None:
                 assert (ours.grad - theirs.grad).norm() <= 1e-3 * theirs.grad.norm() + 1e-6, name
+
+
+@pytest.mark.parametrize("width", [12, 128])
+def test_short_sequences_are_read_like_the_same_in_longer_ones(width):
+    """Their kernel is another; heads of 6 and of 64, of which it cannot take the first."""
+    torch.manual_seed(0)
+    alignment = PreferenceAlignment(
+        TowerConfig(content_dimension=6, width=width, heads=2, dropout=0.0, content_dropout=0.0)
+    ).to("cuda")
+    content = torch.randn(3, SHORT + 20, 6, device="cuda")
+    for autocast, tolerance in ((nullcontext(), 1e-5), (torch.autocast("cuda", torch.bfloat16), 0.03)):
+        with autocast:
+            short, longer = alignment(content[:, :SHORT]), alignment(content)[:, :SHORT]
+        assert (short - longer).norm() <= tolerance * longer.norm()
+        expected, found = (
+            torch.autograd.grad(v.float().square().sum(), alignment.blocks[0].qkv.weight)[0]
+            for v in (longer, short)
+        )
+        assert (found - expected).norm() <= 2 * tolerance * expected.norm()
 
 
 def test_compiled_dropout_repeats_itself_without_a_graph():
