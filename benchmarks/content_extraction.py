@@ -64,15 +64,15 @@ class Size:
 
 
 QUICK = Size(
-    items=160,
-    compared=32,
-    turn_texts=16,
-    turns=2,
-    decoder_texts=4,
+    items=120,
+    compared=12,
+    turn_texts=12,
+    turns=1,
+    decoder_texts=2,
     run_items=100,
-    latency_repeats=3,
+    latency_repeats=1,
     store_items=3_000,
-    memory_items=600,
+    memory_items=200,
 )
 Contender = Callable[[Sequence[str]], NDArray[np.floating]]
 
