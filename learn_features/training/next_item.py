@@ -71,8 +71,9 @@ class NextItem:
                 self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, rng=folds)
             else:
                 log.info("%d trained items are too many for a teacher", len(trained))
-        whole = windows.steps_per_epoch(windows.pairs(sequences), recipe.pairs_per_step)
-        self.steps = recipe.steps_of_an_epoch(whole)
+        forwards = windows.pairs(sequences)
+        self._pairs_per_step = recipe.pairs_of_a_step(len(forwards.target))
+        self.steps = recipe.steps_of_an_epoch(windows.steps_per_epoch(forwards, self._pairs_per_step))
         self._sequences = sequences.both_ways() if self._backward_share else sequences
         self._pairs = windows.pairs(self._sequences)
 
@@ -85,7 +86,7 @@ class NextItem:
             self._sequences,
             self._pairs,
             max_length=self._max_length,
-            pairs_per_step=self._recipe.pairs_per_step,
+            pairs_per_step=self._pairs_per_step,
             steps=self.steps,
             rng=rng,
             wanted=wanted,

@@ -64,6 +64,9 @@ class Recipe(BaseModel):
 
     pairs_per_step: int = Field(default=600, ge=2)
     """softmax: (position, next item) pairs a step."""
+    max_pairs_per_step: int = Field(default=1800, ge=2)
+    """softmax: a step grows up to so many pairs where else `max_steps` would not go through the log `epochs`
+    times."""
     backwards: bool = True
     """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log."""
     teacher_share: float = Field(default=0.4, ge=0, lt=1)
@@ -97,6 +100,11 @@ class Recipe(BaseModel):
     def steps_of_an_epoch(self, whole: int) -> int:
         """How many of the `whole` log's steps an epoch takes."""
         return min(whole, max(1, self.max_steps // self.epochs))
+
+    def pairs_of_a_step(self, pairs: int) -> int:
+        """softmax: how many of a log's `pairs` a step takes."""
+        all_of_them = -(-pairs * self.epochs // self.max_steps)
+        return max(self.pairs_per_step, min(all_of_them, self.max_pairs_per_step))
 
     @property
     def ends_on_validation(self) -> bool:

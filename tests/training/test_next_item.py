@@ -70,3 +70,18 @@ def test_too_many_items_have_no_teacher(asked, monkeypatch):
     monkeypatch.setattr(next_item, "TAUGHT_ITEMS", 10)
     lose(RECIPE, seeds=(0,))
     assert asked[0]["votes"] is None
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "at_most", "pairs"),
+    [(15, 1_800, [150] * 5), (9, 1_800, [250] * 3), (9, 200, [200] * 3), (9, 100, [150] * 3)],
+)
+def test_a_step_grows_until_all_epochs_go_through_the_log(max_steps, at_most, pairs):
+    """750 pairs, 3 epochs. Up to a limit, and with one below it not at all: an epoch is then a part of it."""
+    recipe = RECIPE.model_copy(update={"max_steps": max_steps, "max_pairs_per_step": at_most})
+    task = NextItem(
+        make_split(True).train, ContentTable(content_of(), torch.device("cpu")), recipe, TOWERS.max_length
+    )
+    found = [len(batch.targets) for batch in task.batches(np.random.default_rng(0))]
+    assert len(found) == task.steps
+    assert found == pytest.approx(pairs, abs=25)
