@@ -25,7 +25,7 @@ from learn_features.contracts import columns as c
 from learn_features.contracts import events, names
 from learn_features.contracts.history import HistoryRule
 from learn_features.environment import merge_environment
-from learn_features.errors import ConfigError
+from learn_features.errors import ConfigError, problems
 
 CONFIG_VARIABLE = "LEARN_CONFIG"
 DEFAULT_FILE = "learn.yaml"
@@ -256,10 +256,8 @@ def load(path: Path | None = None) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(map(str, e['loc'])) or 'learn.yaml'}: {e['msg']}" for e in error.errors()
-        )
-        raise ConfigError(f"{file} or LEARN_… environment variables:\n{problems}") from None
+        lines = "\n  ".join(("LEARN_… environment variables:", *problems(error, "learn.yaml")))
+        raise ConfigError(f"{file} or {lines}") from None
     return _absolute(config, file.resolve().parent)
 
 

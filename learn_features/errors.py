@@ -78,3 +78,8 @@ class StoreUnavailable(LearnFeaturesError):
 
 class ServiceError(LearnFeaturesError):
     """A local broker or Redis did not start."""
+
+
+def problems(error: "ValidationError", whole: str) -> list[str]:
+    """A line for each field that is wrong; `whole` names what has the fields."""
+    return [f"{'.'.join(map(str, found['loc'])) or whole}: {found['msg']}" for found in error.errors()]

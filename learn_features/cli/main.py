@@ -26,7 +26,7 @@ from learn_features.cli import (
 )
 from learn_features.config import CONFIG_VARIABLE
 from learn_features.durable import DISK_FULL
-from learn_features.errors import LearnFeaturesError
+from learn_features.errors import LearnFeaturesError, problems
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -97,8 +97,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EXIT_ERROR)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        sys.stderr.write(f"error: {error.title}: {problems}\n")
+        sys.stderr.write(f"error: {error.title}: {'; '.join(problems(error, 'as a whole'))}\n")
         sys.exit(EXIT_ERROR)
     except OSError as error:
         full = error.errno in DISK_FULL

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from learn_features.contracts import manifest as m
 from learn_features.contracts.manifest import Manifest
 from learn_features.durable import sha256_of, sync
-from learn_features.errors import BundleError
+from learn_features.errors import BundleError, problems
 from learn_features.release.onnx_file import check_self_contained
 from learn_features.towers.identity import weights_sha256
 from learn_features.towers.residuals import ItemResiduals
@@ -125,10 +125,7 @@ def _manifest(file: Path) -> Manifest:
     except OSError as error:
         raise BundleError(f"{file.parent}: is no bundle: {file.name}: {error.strerror}") from None
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors()
-        )
-        raise BundleError(f"{file}: {problems}") from None
+        raise BundleError(f"{file}: {'; '.join(problems(error, 'manifest'))}") from None
 
 
 def _fetch(filesystem: fsspec.AbstractFileSystem, path: str, folder: Path, uri: str) -> None:

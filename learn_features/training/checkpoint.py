@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from learn_features.contracts.run_files import CHECKPOINT_FOLDER, CHECKPOINT_STATE_FILE
 from learn_features.durable import sha256_of, whole, write_text
-from learn_features.errors import BundleError, ConfigError
+from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
 
@@ -34,6 +35,16 @@ class Saved:
 
     counters: dict[str, Any]
     tensors: dict[str, Tensor]
+
+
+class _State(BaseModel):
+    """state.json."""
+
+    inputs: dict[str, Any]
+    counters: dict[str, Any]
+    number: int
+    tensors: str
+    sha256: str
 
 
 class Checkpoints:
@@ -67,9 +78,10 @@ class Checkpoints:
         with whole(self.folder / name) as aside, disk_errors(self.folder / name):
             save_file(whole_tensors, aside)
         digest = sha256_of(self.folder / name)
-        state = {"inputs": self._inputs, "number": self._number, "tensors": name, "sha256": digest}
-        state["counters"] = counters
-        write_text(self.folder / CHECKPOINT_STATE_FILE, json.dumps(state))
+        state = _State(
+            inputs=self._inputs, counters=dict(counters), number=self._number, tensors=name, sha256=digest
+        )
+        write_text(self.folder / CHECKPOINT_STATE_FILE, json.dumps(state.model_dump()))
         for file in self.folder.glob("*tensors-*"):
             if file.name != name:
                 file.unlink()
@@ -91,28 +103,26 @@ class Checkpoints:
         state = self._state()
         if state is None:
             return None
-        counters, self._number, digest = state["counters"], state["number"], state.get("sha256")
-        tensors_file = self.folder / Path(state["tensors"]).name
+        self._number = state.number
+        tensors_file = self.folder / Path(state.tensors).name
         try:
-            damaged = sha256_of(tensors_file) != digest
-            if not damaged:
-                return Saved(counters, load_file(tensors_file))
+            if sha256_of(tensors_file) == state.sha256:
+                return Saved(state.counters, load_file(tensors_file))
         except (OSError, SafetensorError) as error:
             raise BundleError(f"{tensors_file}: cannot be read ({error}); start anew with --fresh") from None
         raise BundleError(f"{tensors_file}: is damaged (its digest is another); start anew with --fresh")
 
-    def _state(self) -> dict[str, Any] | None:
+    def _state(self) -> _State | None:
         """What lies beside the tensors, if it is of these inputs; None without a checkpoint."""
         file = self.folder / CHECKPOINT_STATE_FILE
         if not file.exists():
             return None
         try:
-            state = dict(json.loads(file.read_text()))
-            if missing := {"inputs", "counters", "number", "tensors"} - state.keys():
-                raise ValueError(f"without {', '.join(sorted(missing))}")
-        except (OSError, ValueError, TypeError) as error:
-            raise BundleError(f"{file}: is no checkpoint ({error}); start anew with --fresh") from None
-        self._compare(state["inputs"])
+            state = _State.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = str(error) if isinstance(error, OSError) else "; ".join(problems(error, "state"))
+            raise BundleError(f"{file}: is no checkpoint ({reason}); start anew with --fresh") from None
+        self._compare(state.inputs)
         return state
 
     def clear(self) -> None:

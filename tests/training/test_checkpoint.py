@@ -92,9 +92,17 @@ def test_damage_is_named(tmp_path):
     tensors.unlink()
     with pytest.raises(BundleError, match=r"tensors-00000001.*: cannot be read .* --fresh"):
         Checkpoints(tmp_path, INPUTS, 60).load()
-    (tmp_path / "checkpoint" / "state.json").write_text(json.dumps({"inputs": INPUTS}))
-    with pytest.raises(BundleError, match=r"state.json: is no checkpoint"):
-        Checkpoints(tmp_path, INPUTS, 60).load()
+    state = tmp_path / "checkpoint" / "state.json"
+    known = json.loads(state.read_text())
+    for broken, said in (
+        (json.dumps({"inputs": INPUTS}), "counters: Field required"),
+        (json.dumps({**known, "inputs": 3}), "inputs: Input should be an object"),
+        ("[]", "state: Input should be an object"),
+        (json.dumps(known)[:-1], "state: Invalid JSON"),
+    ):
+        state.write_text(broken)
+        with pytest.raises(BundleError, match=rf"state.json: is no checkpoint \(.*{said}.*--fresh"):
+            Checkpoints(tmp_path, INPUTS, 60).load()
 
 
 def test_a_digest_tells_values_shapes_and_types_apart():
