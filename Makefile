@@ -40,7 +40,7 @@ lint: setup ## ruff, mypy and the import rules
 test: lint ## The suite, with a real broker and Redis that it starts itself
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-long: setup ## Long fault runs, and one whole demo as the README gives it
+test-long: setup ## Long fault runs, smoke runs of benchmarks, a whole demo as the README gives it
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 lock: ## Resolve setup.cfg again into requirements.lock

@@ -22,6 +22,7 @@ CLAIMS = {
 }
 
 
+@pytest.mark.long
 def test_quick_run(capsys: pytest.CaptureFixture[str]) -> None:
     content_extraction.main(["--quick", "--json"])
     result = json.loads(capsys.readouterr().out)

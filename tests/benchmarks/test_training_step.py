@@ -27,6 +27,7 @@ def pair(preset: str) -> tuple[Contender, Contender, list]:
     return ours, plain, list(itertools.islice(ours.batches(), 2))
 
 
+@pytest.mark.long
 def test_quick_run(capsys):
     training_step.main(["--quick", "--json"])
     result = json.loads(capsys.readouterr().out)
