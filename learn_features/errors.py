@@ -31,9 +31,7 @@ class ConfigError(LearnFeaturesError):
     @classmethod
     def of(cls, section: str, error: "ValidationError") -> "ConfigError":
         """What is wrong with which fields of `section`."""
-        fields = (".".join((section, *map(str, problem["loc"]))) for problem in error.errors())
-        reasons = (problem["msg"].removeprefix("Value error, ") for problem in error.errors())
-        return cls("; ".join(map(": ".join, zip(fields, reasons, strict=True))))
+        return cls("; ".join(problems(error, section, named=True)))
 
 
 class MissingDependency(LearnFeaturesError):
@@ -80,6 +78,10 @@ class ServiceError(LearnFeaturesError):
     """A local broker or Redis did not start."""
 
 
-def problems(error: "ValidationError", whole: str) -> list[str]:
-    """A line for each field that is wrong; `whole` names what has the fields."""
-    return [f"{'.'.join(map(str, found['loc'])) or whole}: {found['msg']}" for found in error.errors()]
+def problems(error: "ValidationError", whole: str, *, named: bool = False) -> list[str]:
+    """A line for each field that is wrong; `whole` has the fields, and is before each of them if `named`."""
+    found = []
+    for problem in error.errors():
+        path = ".".join(map(str, (*[whole][:named], *problem["loc"])))
+        found.append(f"{path or whole}: {problem['msg'].removeprefix('Value error, ')}")
+    return found
