@@ -37,8 +37,8 @@ lint: setup ## ruff, mypy and the import rules
 	@$(BIN)/mypy -p learn_features
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
-test: lint ## The suite, with a real broker and Redis that it starts itself
-	@$(BIN)/python -m pytest $(ARGS)
+test: lint ## The suite, two files at a time, with real brokers and Redis that it starts itself
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-long: setup ## Long fault runs, smoke runs of benchmarks, a whole demo as the README gives it
 	@$(BIN)/python -m pytest -m long $(ARGS)
