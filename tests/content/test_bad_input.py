@@ -3,6 +3,7 @@
 import csv
 import json
 import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,8 +111,10 @@ def test_command_says_what_it_did(config: Config, tmp_path: Path, monkeypatch: p
 
 
 @pytest.fixture
-def small_files() -> Iterator[None]:
+def small_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No file may grow beyond 3 kB: a write fails as on a full disk."""
+    # Python would cut the compiled files of modules short, too, and stumble over them ever after
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal
 

@@ -130,7 +130,8 @@ def test_a_full_disk_is_said(trained, tmp_path):
     for most in (10_000, 100_000):
         limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))"
         code = f"{limited}; from learn_features.cli.main import main; main()"
-        command = [sys.executable, "-c", code, "-c", "learn.yaml", "train", str(base / "data"), "run"]
+        # -B: Python would cut the compiled files of modules short, too, and stumble over them ever after
+        command = [sys.executable, "-B", "-c", code, "-c", "learn.yaml", "train", str(base / "data"), "run"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done.stderr
         assert re.search(r"error: .*run.*: File too large; make room, then give the same", done.stderr)
