@@ -104,7 +104,8 @@ def main() -> None:
         if error.errno is None or not (full or (error.filename and error.errno in ABOUT_FILES)):
             raise
         remedy = "; make room, then give the same command again" if full else ""
-        sys.stderr.write(f"error: {error.filename or 'a file'}: {os.strerror(error.errno)}{remedy}\n")
+        where = (error.filename2 if full else None) or error.filename or "a file"  # of a copy: the new one
+        sys.stderr.write(f"error: {where}: {os.strerror(error.errno)}{remedy}\n")
         sys.exit(EXIT_ERROR)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
