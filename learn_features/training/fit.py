@@ -127,7 +127,7 @@ def fit(
             if ended and recipe.final == "refit":
                 model = begin()
             what = seen(parts, items, tuning=tunes, new=new, later=later)
-            model.admit(what.taken)
+            model.admit(what.sequences.items)
             model.borrow_nothing()
             task = objective(
                 what.sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
@@ -194,9 +194,10 @@ def _residuals(
     model: Trained, item_ids: Sequence[str], untaken: NDArray[np.int64], standing: NDArray[np.float32]
 ) -> ItemResiduals | None:
     """Of trained items, and what keeps untaken ones where they are; rows of zeros say nothing."""
-    if model.residuals is None:
+    learned = model.by_item()
+    if learned is None:
         return None
-    table = np.concatenate((model.residuals.detach().cpu().numpy(), standing))
+    table = np.concatenate((learned[model.items].cpu().numpy(), standing))
     named = np.concatenate((model.items, untaken))
     rows = np.flatnonzero(table.any(axis=1))
     return ItemResiduals.of([item_ids[item] for item in named[rows]], table[rows])

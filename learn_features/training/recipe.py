@@ -45,6 +45,9 @@ class Recipe(BaseModel):
     """Weight decay of the item residuals."""
     residual_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of residuals that a step does without, so that content has to carry as well."""
+    residual_shrink: float = Field(default=4.0, ge=0)
+    """Of a residual, n / (n + this) is served, n being the interactions with the item in the log: what few of
+    them taught is mostly noise; 0: all of it."""
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
     accumulate: int = Field(default=1, ge=1)

@@ -13,13 +13,11 @@ from learn_features.data.splits import Split
 class Seen:
     """
     sequences    what is learnt from
-    taken        items in it, rising; others are new to the phase
     untaken      items, rising, that are not in it, that nobody is known to have wanted
     passed_over  of these, items that were there all the same and are not new
     """
 
     sequences: Sequences
-    taken: NDArray[np.int64]
     untaken: NDArray[np.int64]
     passed_over: NDArray[np.int64]
 
@@ -40,8 +38,7 @@ def seen(
     sequences = parts.train_and_validation
     if tuning:
         sequences = parts.train.where(~np.isin(parts.train.items, new))
-    taken = np.unique(sequences.items).astype(np.int64)
-    elsewhere = (taken, new, new if later is None else later)
+    elsewhere = (sequences.items, new, new if later is None else later)
     untaken = np.setdiff1d(np.arange(n_items), np.concatenate(elsewhere))
     told = later is not None or parts.kind != "global_time"
-    return Seen(sequences, taken, untaken, untaken if told else untaken[:0])
+    return Seen(sequences, untaken, untaken if told else untaken[:0])

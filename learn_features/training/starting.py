@@ -47,7 +47,8 @@ def start(
             towers.user.start_recency(item_to_item.cf.age)
     if towers.user.example_age is not None:
         towers.user.example_age.fit((parts.train.newest_us - parts.train.times_us) / 1e6)
-    model = Trained(towers, taken, len(table), row_dropout=recipe.residual_dropout)
+    dropout, shrink = recipe.residual_dropout, recipe.residual_shrink
+    model = Trained(towers, taken, len(table), row_dropout=dropout, shrink=shrink)
     model.to(table.device)
     if parent is None:
         trained = np.unique(parts.train.items).astype(np.int64)

@@ -15,34 +15,60 @@ class Trained(nn.Module):
         items: positions (n,) in the catalogue of the items with a residual, rising.
         catalogue: how many items there are.
         row_dropout: share of residuals that a step does without, as it does for a new item.
+        shrink: n / (n + `shrink`) of a residual learnt from n takings is served.
     """
 
     row: Tensor
+    trust: Tensor
+    """(n of the table, 1): what of each residual is served."""
     items: NDArray[np.int64]
     """(n,): those that have a residual now, rising; all of the table's until `admit` says otherwise."""
 
     def __init__(
-        self, towers: Towers, items: NDArray[np.int64], catalogue: int, *, row_dropout: float = 0.0
+        self,
+        towers: Towers,
+        items: NDArray[np.int64],
+        catalogue: int,
+        *,
+        row_dropout: float = 0.0,
+        shrink: float = 0.0,
     ) -> None:
         super().__init__()
         self.towers = towers
-        self.row_dropout = row_dropout
+        self.row_dropout, self.shrink = row_dropout, shrink
         self._table_items = items
         self.residuals: nn.Parameter | None = None
         if towers.config.residuals:
             self.residuals = nn.Parameter(torch.zeros(len(items), towers.config.dimension))
         self.register_buffer("row", torch.empty(catalogue, dtype=torch.int64), persistent=False)
-        self.admit(items)
+        self.register_buffer("trust", torch.ones(len(items), 1), persistent=False)
+        self._point_to(items)
 
-    def admit(self, items: NDArray[np.int64]) -> None:
-        """Let only `items` (n,), rising, have a residual, of those in the table.
+    @torch.no_grad()
+    def admit(self, taken: NDArray[np.integer]) -> None:
+        """Let only items of `taken` (N,), one entry a taking, have a residual, of those in the table.
 
         What a phase sees nobody take is new to it: with a residual of its own it would be told from other
-        new items, and pushed away from everybody.
+        new items, and pushed away from everybody. What is served of a residual stays what it was: where
+        more takings stand behind it, it is less in training.
         """
-        self.items = np.intersect1d(self._table_items, items, assume_unique=True)
-        rows = torch.from_numpy(np.searchsorted(self._table_items, self.items)).to(self.row.device)
-        self.row.fill_(-1)[torch.from_numpy(self.items).to(self.row.device)] = rows
+        items, takings = np.unique(taken, return_counts=True)
+        known = np.isin(items, self._table_items, assume_unique=True)
+        rows = self._point_to(items[known].astype(np.int64))
+        if self.residuals is None:
+            return
+        counts = torch.from_numpy(takings[known]).to(self.trust)[:, None]
+        trust = torch.ones_like(self.trust)
+        trust[rows] = counts / (counts + self.shrink)
+        self.residuals.mul_(self.trust / trust)
+        self.trust.copy_(trust)
+
+    def _point_to(self, items: NDArray[np.int64]) -> Tensor:
+        """Rows (n,) of `items` (n,), rising, in the table; only they have one now."""
+        self.items = items
+        rows = torch.from_numpy(np.searchsorted(self._table_items, items)).to(self.row.device)
+        self.row.fill_(-1)[torch.from_numpy(items).to(self.row.device)] = rows
+        return rows
 
     def borrow_nothing(self) -> None:
         """Empty the towers' table of similar items: training itself knows nothing of it."""
@@ -55,9 +81,10 @@ class Trained(nn.Module):
         return self.towers.log_scale.device
 
     def residual(self, items: Tensor) -> Tensor | None:
-        """Residuals (..., D) of `items` (...) int64, catalogue positions; zeros where an item has none.
+        """Residuals (..., D) of `items` (...) int64, catalogue positions, as training has them; zeros where
+        an item has none.
 
-        In training each is left out with probability `row_dropout`, unscaled. None without a table.
+        In training mode each is left out with probability `row_dropout`, unscaled. None without a table.
         """
         if self.residuals is None:
             return None
@@ -69,20 +96,19 @@ class Trained(nn.Module):
 
     @torch.no_grad()
     def by_item(self) -> Tensor | None:
-        """Residuals (catalogue, D) of every item, zeros where an item has none."""
+        """Residuals (catalogue, D) of every item as they are served, zeros where an item has none."""
         if self.residuals is None:
             return None
         known = (self.row >= 0).unsqueeze(-1)
-        return torch.where(known, self.residuals[self.row.clamp_min(0)], 0.0)
+        return torch.where(known, (self.trust * self.residuals)[self.row.clamp_min(0)], 0.0)
 
     @torch.no_grad()
     def set_residuals(self, table: NDArray[np.float32]) -> None:
-        """Start from residuals (n, D), one of each item of the table."""
+        """Start from residuals (n, D) as they were served, one of each item of the table."""
         if self.residuals is not None:
-            self.residuals.copy_(torch.from_numpy(table))
+            self.residuals.copy_(torch.from_numpy(table)).div_(self.trust)
 
     def named_state(self) -> dict[str, Tensor]:
         """Every parameter, and every buffer that a file keeps, once, under its first name."""
-        buffers = dict(self.named_buffers())
-        buffers.pop("row", None)
+        buffers = {name: b for name, b in self.named_buffers() if name not in ("row", "trust")}
         return {**dict(self.named_parameters()), **buffers}

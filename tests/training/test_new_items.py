@@ -113,6 +113,8 @@ def test_a_warm_start_moves_new_items_anew_and_as_far(monkeypatch):
 
 def test_trained_items_stay_where_they_were():
     model, content = model_and_content()
+    model.shrink = 4.0
+    model.admit(np.repeat(model.items, np.arange(len(model.items)) % 5 + 1))
     before = item_vectors(model.towers, content, model.by_item())
     move_new_items(model, content, make_split(False).validation, 0.7)
     after = item_vectors(model.towers, content, model.by_item())
