@@ -1,4 +1,4 @@
-"""How long each step should take on two cores of a shared server; a machine of one's own takes half of it.
+"""How long each step should take on two cores of a shared server; the quickest so far took half of it.
 
 Measured on the default world; how times grow with the data, on three real sets.
 """
