@@ -1,16 +1,19 @@
 """A prior for any scorer where there are times: what everybody did just before the request.
 
-    score(user, item) + weight · log(recent(item) + smoothing) - standing · log(ever(item) + 1)
+    asked = score(user, item) + weight · log(recent(item) + smoothing) - standing · log(ever(item) + 1)
+    (1 - share) · softmax(asked / temperature) + share · recent(item) / Σ recent
 
-Both sums are over all interactions strictly before the request: in `recent` each fades by half in
+All sums are over interactions strictly before the request: in `recent` each fades by half in
 `half_life_days`, in `ever` none does. A scorer has learnt how popular an item is on the whole; where that
-popularity is over, `standing` takes it back. Temperatures need no place here: only the weights relative to
-the scores matter, and they are tuned. Best on scores that are like logits, as cosines are.
+popularity is over, `standing` takes it back. The weight helps where a user follows the crowd by taste, the
+share where some requests follow it whatever the taste; which of the two is tuned, and how much of it. Best
+on scores that are like logits, as cosines are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import softmax
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
@@ -26,32 +29,45 @@ CASES = 2_000
 """Validation cases at most; their scores are kept while tuning."""
 AT_ONCE = 64
 """Of them scored together."""
+TINY = np.float32(1e-30)
+"""Stands for a sum that is 0: before anybody did anything."""
 
 
 @dataclass(frozen=True)
 class TimedParameters:
-    """`weight` and `standing` are in units of the scores; both 0 leave them as they are."""
+    """`weight`, `standing` and `temperature` are in units of the scores, `share` is a probability;
+    weight, standing and share 0 leave the scores as they are."""
 
     half_life_days: float
     weight: float
     smoothing: float
     standing: float = 0.0
+    share: float = 0.0
+    temperature: float = 1.0
 
 
 def timed(scorer: Scorer, log: Sequences, n_items: int, parameters: TimedParameters) -> Scorer:
-    """`scorer` with the prior. `log` may be the whole log: a case sees what lies before its request."""
+    """`scorer` with the prior. `log` may be the whole log: a case sees what lies before its request.
+
+    Scores without a share, probabilities with one.
+    """
     counts = RecentCounts(log, n_items)
     half_life_us = parameters.half_life_days * DAY_US
 
     def score(cases: Cases) -> np.ndarray:
-        prior = counts.fading(half_life_us, cases.request_times_us)
-        prior += np.float32(parameters.smoothing)
-        np.log(prior, out=prior)
-        prior *= np.float32(parameters.weight)
+        recent = counts.fading(half_life_us, cases.request_times_us)
+        asked = np.log(recent + np.float32(parameters.smoothing))
+        asked *= np.float32(parameters.weight)
         if parameters.standing:
-            prior -= np.float32(parameters.standing) * np.log1p(counts.ever(cases.request_times_us))
-        prior += scorer(cases)
-        return prior
+            asked -= np.float32(parameters.standing) * np.log1p(counts.ever(cases.request_times_us))
+        asked += scorer(cases)
+        if parameters.share:
+            asked /= np.float32(parameters.temperature)
+            asked = softmax(asked, axis=1)
+            asked *= np.float32(1 - parameters.share)
+            recent *= np.float32(parameters.share) / np.maximum(recent.sum(axis=1, keepdims=True), TINY)
+            asked += recent
+        return asked
 
     return score
 
@@ -74,25 +90,41 @@ def tune_timed(
         raise DataError("a prior by time needs event_timestamp; the data set has only an order (position)")
     task = Task(split, n_items, None, criterion, mask_history, CASES, seed)
     kept, spread = _kept(scorer, split.validation.sample(CASES))
-    search = Search[TimedParameters](
-        lambda parameters: task.value(timed(kept, split.everything, n_items, parameters)), budget_seconds
-    )
-    start = TimedParameters(half_life_days=2.0, weight=spread, smoothing=1.0)
-    search.attempt(TimedParameters(start.half_life_days, 0.0, start.smoothing), start)
-    if search.best.weight == 0:
-        search.attempt(*(TimedParameters(2.0, share * spread, 1.0) for share in (0.03, 0.1, 0.3)))
-    if search.best.weight > 0:
-        search.descend(_knobs(spread), rounds=2)
-    return search.best
 
+    def value(parameters: TimedParameters) -> float:
+        return task.value(timed(kept, split.everything, n_items, parameters))
 
-def _knobs(spread: float) -> tuple[Knob, ...]:
-    return (
-        Knob("weight", tuple(spread * s for s in (0.25, 0.5, 1.0, 2.0)), low=spread / 64, high=spread * 64),
-        Knob("half_life_days", (0.5, 1.0, 2.0, 4.0, 8.0), low=1 / 48, high=730.0),
+    def times_spread(*values: float) -> tuple[float, ...]:
+        return tuple(spread * value for value in values)
+
+    half_life = Knob("half_life_days", (0.5, 1.0, 2.0, 4.0, 8.0), low=1 / 48, high=730.0)
+    low, high = spread / 64, spread * 64
+    of_weights = (
+        Knob("weight", times_spread(0.25, 0.5, 1.0, 2.0), low, high),
+        half_life,
         Knob("smoothing", (0.1, 0.3, 1.0, 3.0), low=1e-3, high=100.0),
-        Knob("standing", tuple(spread * s for s in (0.0, 0.25, 0.5, 1.0)), low=0.0, high=spread * 64),
+        Knob("standing", times_spread(0.0, 0.25, 0.5, 1.0), 0.0, high),
     )
+    of_shares = (
+        Knob("share", (0.1, 0.3, 0.5, 0.7, 0.9)),
+        Knob("temperature", times_spread(0.2, 0.3, 0.5, 0.7, 1.0), low, high),
+        half_life,
+    )
+    none = TimedParameters(half_life_days=2.0, weight=0.0, smoothing=1.0)
+    weights = [replace(none, weight=weight) for weight in times_spread(0.03, 0.1, 0.3, 1.0)]
+    shares = [
+        replace(none, share=share, temperature=temperature)
+        for share in (0.1, 0.5)
+        for temperature in times_spread(0.3, 0.7)
+    ]
+    best, best_value = none, value(none)
+    for starts, knobs in ((weights, of_weights), (shares, of_shares)):
+        search = Search[TimedParameters](value, budget_seconds / 2)
+        search.attempt(*starts)
+        if search.value > best_value:
+            search.descend(knobs, rounds=2)
+            best, best_value = search.best, search.value
+    return best
 
 
 def _kept(scorer: Scorer, cases: Cases) -> tuple[Scorer, float]:

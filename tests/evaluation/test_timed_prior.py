@@ -43,6 +43,17 @@ def test_scores_by_hand(make_cases: MakeCases) -> None:
     assert found[0] - less[0] == pytest.approx(0.25 * np.log([3, 2, 1, 1]))
 
 
+def test_a_share_of_the_requests_follows_the_crowd(make_cases: MakeCases) -> None:
+    """Item 1 was taken a day before the request, item 0 two days before; nobody had taken any at day 0."""
+    log = _log([0, 1], [2 * DAY, 3 * DAY])
+    cases = make_cases([[3], [3]], [[0], [0]], [4 * DAY, 0])
+    odds = np.array([[1, 2, 3, 4], [1, 2, 3, 4]])
+    half = TimedParameters(1.0, 0.0, 1.0, share=0.5, temperature=2.0)
+    found = timed(lambda asked: 2 * np.log(odds, dtype=np.float32), log, 4, half)(cases)
+    assert found[0] == pytest.approx([0.5 * 0.1 + 0.5 / 3, 0.5 * 0.2 + 0.5 * 2 / 3, 0.15, 0.2])
+    assert found[1] == pytest.approx([0.05, 0.1, 0.15, 0.2])
+
+
 EVENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), min_size=1, max_size=25)
 
 
@@ -120,8 +131,26 @@ def test_tuning_beats_both_parts_and_refuses_an_order(
         tune_timed(scorer, replace(parts, has_times=False), 21)
 
 
+def test_tuning_finds_requests_that_follow_the_crowd_whatever_the_taste(
+    make_cases: MakeCases, make_sequences: MakeSequences
+) -> None:
+    """Taste is sure of ten items and knows nothing of the item of the day: what the crowd did can be added to
+    its scores or to its probabilities, and only then comes the item of the day second to what is wanted."""
+    parts = _waves(make_cases, make_sequences)
+    answers = {u: parts.validation.targets(n)[0] for n, u in enumerate(parts.validation.user_ids)}
+
+    def scorer(cases: Cases) -> np.ndarray:
+        wanted = np.array([answers[user] for user in cases.user_ids])
+        return np.where(np.arange(21) < 10, 0.0, 4.0 + (np.arange(21) == wanted[:, None])).astype(np.float32)
+
+    parameters = tune_timed(scorer, parts, 21, criterion="recall_at_2", budget_seconds=60)
+    assert parameters.share > 0
+    both = {"both": timed(scorer, parts.everything, 21, parameters)}
+    assert evaluate(both, parts.validation, ks=(2,))["both"].means()["recall_at_2"] == 1
+
+
 def test_a_prior_that_only_harms_gets_no_weight(make_cases: MakeCases, make_sequences: MakeSequences) -> None:
     parts = _waves(make_cases, make_sequences)
     answers = {u: parts.validation.targets(n)[0] for n, u in enumerate(parts.validation.user_ids)}
     parameters = tune_timed(lambda cases: np.eye(21)[[answers[u] for u in cases.user_ids]], parts, 21)
-    assert parameters.weight == 0
+    assert parameters.weight == parameters.share == 0
