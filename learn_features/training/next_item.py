@@ -71,11 +71,11 @@ class NextItem:
                 self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, rng=folds)
             else:
                 log.info("%d trained items are too many for a teacher", len(trained))
-        forwards = windows.pairs(sequences)
+        forwards = windows.pairs(sequences, within_moments=True)
         self._pairs_per_step = recipe.pairs_of_a_step(len(forwards.target))
         self.steps = recipe.steps_of_an_epoch(windows.steps_per_epoch(forwards, self._pairs_per_step))
         self._sequences = sequences.both_ways() if self._backward_share else sequences
-        self._pairs = windows.pairs(self._sequences)
+        self._pairs = windows.pairs(self._sequences, within_moments=True)
 
     def batches(self, rng: np.random.Generator) -> Iterator[WindowBatch]:
         wanted = None
@@ -83,7 +83,7 @@ class NextItem:
             backwards = rng.random(self._users) < self._backward_share
             wanted = np.concatenate([~backwards, backwards])
         return windows.window_batches(
-            self._sequences,
+            windows.moments_shuffled(self._sequences, rng),
             self._pairs,
             max_length=self._max_length,
             pairs_per_step=self._pairs_per_step,

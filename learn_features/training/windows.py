@@ -1,12 +1,14 @@
 """Batches for next-item softmax: windows of histories and the (position, target) pairs in them.
 
-Every interaction is a target once; its context ends at the newest entry of a strictly earlier time, so
-a basket of one time never predicts itself. Long histories are cut into windows at a new offset each
-epoch; batches hold windows of like length, so little is padded.
+Every interaction is a target of what the user did at strictly earlier times, as it is asked for when users
+are served. A moment of several interactions (a basket, a day of a log that knows only days) says as well
+that they belong together, so each can be a target of those of its own moment, too, in an order that is drawn
+anew each epoch. Long histories are cut into windows at a new offset each epoch; batches hold windows of like
+length, so little is padded.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,17 +45,40 @@ class Pairs:
     target: NDArray[np.int64]
 
 
-def pairs(sequences: Sequences) -> Pairs:
-    """All pairs of `sequences`; entries of a user's first time have no context and are no targets."""
+def pairs(sequences: Sequences, *, within_moments: bool = False) -> Pairs:
+    """Of every interaction with something strictly before it, the pair with the newest of that.
+
+    `within_moments`: also the pair with the entry right before it, where that one is of the same time.
+    """
     starts, ends = sequences.offsets[:-1], sequences.offsets[1:]
     place = np.arange(len(sequences.items))
-    new_group = np.ones(len(place), dtype=bool)
-    new_group[1:] = sequences.times_us[1:] != sequences.times_us[:-1]
-    new_group[starts[starts < ends]] = True
-    group_start = np.maximum.accumulate(np.where(new_group, place, 0))
-    user_start = np.repeat(starts, ends - starts)
-    has_context = group_start > user_start
-    return Pairs(context=group_start[has_context] - 1, target=place[has_context])
+    moment_start = np.maximum.accumulate(np.where(_begins_moment(sequences), place, 0))
+    has_context = moment_start > np.repeat(starts, ends - starts)
+    context, target = moment_start[has_context] - 1, place[has_context]
+    follows = place[place > moment_start]
+    if not within_moments or not len(follows):
+        return Pairs(context, target)
+    context, target = np.concatenate((context, follows - 1)), np.concatenate((target, follows))
+    order = np.lexsort((target, context))
+    return Pairs(context[order], target[order])
+
+
+def moments_shuffled(sequences: Sequences, rng: np.random.Generator) -> Sequences:
+    """`sequences` with the items of each moment in random order; themselves where no two share a time."""
+    begins = _begins_moment(sequences)
+    if begins.all():
+        return sequences
+    order = np.lexsort((rng.random(len(begins)), np.cumsum(begins)))
+    return replace(sequences, items=sequences.items[order])
+
+
+def _begins_moment(sequences: Sequences) -> NDArray[np.bool_]:
+    """(N,): whether an interaction is its user's first, or of another time than the one before it."""
+    begins = np.ones(len(sequences.items), dtype=bool)
+    begins[1:] = sequences.times_us[1:] != sequences.times_us[:-1]
+    starts, ends = sequences.offsets[:-1], sequences.offsets[1:]
+    begins[starts[starts < ends]] = True
+    return begins
 
 
 def window_batches(

@@ -85,3 +85,20 @@ def test_a_step_grows_until_all_epochs_go_through_the_log(max_steps, at_most, pa
     found = [len(batch.targets) for batch in task.batches(np.random.default_rng(0))]
     assert len(found) == task.steps
     assert found == pytest.approx(pairs, abs=25)
+
+
+def test_those_of_one_moment_are_learnt_from_each_other_in_any_order(make_sequences):
+    """Each user has one moment only: nothing strictly before anything."""
+    baskets = [[1, 2], [3, 4], [5, 6], [7]]
+    task = NextItem(
+        make_sequences(baskets, [[0, 0], [0, 0], [4, 4], [4]]),
+        ContentTable(content_of(), torch.device("cpu")),
+        RECIPE,
+        TOWERS.max_length,
+    )
+    asked = set()
+    for epoch in range(20):
+        for batch in task.batches(np.random.default_rng(epoch)):
+            contexts = batch.items[batch.rows, batch.positions]
+            asked |= set(zip(contexts.tolist(), batch.targets.tolist(), strict=True))
+    assert asked == {(a, b) for a, b in [(1, 2), (2, 1), (3, 4), (4, 3), (5, 6), (6, 5)]}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from learn_features.training.windows import pairs, window_batches
+from learn_features.training.windows import moments_shuffled, pairs, window_batches
 
 
 def all_batches(sequences, **changes):
@@ -26,6 +26,37 @@ def test_every_item_is_predicted_from_those_before_it(make_sequences):
 def test_a_basket_does_not_predict_itself(make_sequences):
     sequences = make_sequences([[1, 2, 3, 4, 5], [8, 9]], [[0, 0, 5, 5, 6], [3, 3]])
     assert seen(all_batches(sequences)) == [((1, 2), 3), ((1, 2), 4), ((1, 2, 3, 4), 5)]
+
+
+def test_within_moments_every_entry_is_predicted_from_those_before_it_as_well(make_sequences):
+    sequences = make_sequences([[1, 2, 3, 4, 5], [8, 9], [7]], [[0, 0, 5, 5, 6], [3, 3], [3]])
+    both = pairs(sequences, within_moments=True)
+    batches = list(
+        window_batches(
+            sequences, both, max_length=50, pairs_per_step=4, steps=None, rng=np.random.default_rng(0)
+        )
+    )
+    strictly = [((1, 2), 3), ((1, 2), 4), ((1, 2, 3, 4), 5)]
+    assert seen(batches) == sorted([*strictly, ((1,), 2), ((1, 2, 3), 4), ((8,), 9)])
+
+
+def test_moments_are_shuffled_each_within_itself(make_sequences):
+    sequences = make_sequences([[1, 2, 3, 4, 5], [6, 7]], [[0, 0, 5, 5, 6], [6, 6]])
+    rng = np.random.default_rng(0)
+    orders = {tuple(moments_shuffled(sequences, rng).items.tolist()) for _ in range(200)}
+    assert orders == {
+        (*first, *second, 5, *third)
+        for first in ((1, 2), (2, 1))
+        for second in ((3, 4), (4, 3))
+        for third in ((6, 7), (7, 6))
+    }
+
+
+def test_without_ties_nothing_is_drawn(make_sequences):
+    sequences = make_sequences([[1, 2, 3], [3, 4]], [[0, 7, 8], [8, 9]])
+    rng = np.random.default_rng(0)
+    assert moments_shuffled(sequences, rng) is sequences
+    assert rng.random() == np.random.default_rng(0).random()
 
 
 def test_equal_times_of_neighbouring_users_are_no_tie(make_sequences):
