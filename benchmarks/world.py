@@ -19,6 +19,7 @@ from learn_features.contracts import columns as c
 from learn_features.data.cases import Cases
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Split, split
+from learn_features.data.table_files import SUFFIXES
 from learn_features.data.tables import Dataset, read_dataset
 from learn_features.errors import DataError
 from learn_features.evaluation.evaluated import Evaluated
@@ -104,14 +105,29 @@ def open_world(asked: argparse.Namespace) -> World:
 
 
 def read(items: str, interactions: str) -> Dataset:
-    """Two files anywhere, as the data set that a folder would hold."""
+    """Two files anywhere, as the data set that a folder would hold; what is said of them names them."""
     with tempfile.TemporaryDirectory() as folder:
+        given: dict[str, str] = {}
         for name, file in (("items", items), ("interactions", interactions)):
             path = Path(file).resolve()
             if not path.is_file():
                 raise DataError(f"{file}: there is no such file (--{name})")
-            (Path(folder) / f"{name}{path.suffix}").symlink_to(path)
-        return read_dataset(folder)
+            if path.suffix not in SUFFIXES:
+                raise DataError(f"{file}: is none of {', '.join(SUFFIXES)} (--{name})")
+            link = Path(folder) / f"{name}{path.suffix}"
+            link.symlink_to(path)
+            given[str(link)] = file
+
+        def named(text: str) -> str:
+            for link, file in given.items():
+                text = text.replace(link, file)
+            return text
+
+        try:
+            dataset = read_dataset(folder)
+        except DataError as error:
+            raise DataError(named(str(error))) from None
+        return replace(dataset, warnings=[named(warning) for warning in dataset.warnings])
 
 
 def simulated() -> Dataset:

@@ -8,13 +8,14 @@ import typer
 
 from learn_features.cli.evaluation import SplitKind
 from learn_features.console import open_console
+from learn_features.errors import ConfigError
 
 
 def train(
     folder: Annotated[
         Path, typer.Argument(help="Folder with items and interactions (.parquet, .csv, .jsonl).")
     ],
-    run: Annotated[Path, typer.Argument(help="Folder that the trained towers go to.")],
+    run: Annotated[str, typer.Argument(help="Folder that the trained towers go to.")],
     preset: Annotated[
         str | None, typer.Option(help="small, paper-small or paper; default training.preset.")
     ] = None,
@@ -49,6 +50,8 @@ def train(
     from learn_features.training.train import CHECKPOINT_SECONDS
     from learn_features.training.train import train as run_training
 
+    if parent == "":
+        raise ConfigError("--parent: is empty; name a bundle or run, or leave it out")
     config = settings.load()
     asked = {"preset": preset, "split": split.value if split else None}
     changes = {name: value for name, value in asked.items() if value is not None}

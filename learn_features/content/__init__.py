@@ -14,6 +14,7 @@ store       content vectors on disk, append-only (shards, key_index)
 compaction  many small shards → few sorted ones
 lookup      overlay of new items → store; what serving reads
 catalogue_embedder  what is new or changed among items → shards (bad_items)
+checked     one finite vector an item
 embed       a whole catalogue, and what was done with it
 ray_engine  the same on many machines
 """

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from learn_features.config import Config
 from learn_features.content.bad_items import BadItems
 from learn_features.content.catalogue_embedder import SHARD_ITEMS, CatalogueEmbedder, Part
+from learn_features.content.checked import check_content
 from learn_features.content.shards import Shards
 from learn_features.content.spec import encoder_spec
 from learn_features.content.store import ContentStore
@@ -130,16 +131,21 @@ def report_of(
 def load_content(
     config: Config, items: pl.DataFrame, progress: Progress | None = None
 ) -> NDArray[np.float16]:
-    """Content vectors (n_items, C) in the order of `items`; embeds what is missing first."""
+    """Content vectors (n_items, C) in the order of `items`; embeds what is missing first.
+
+    Raises `DataError` for items that have none, and for vectors that are not finite.
+    """
     embed_catalogue(config, items, progress)
     store = open_store(config)
-    vectors, found = store.lookup(items[c.ITEM_ID].to_list())
+    item_ids = items[c.ITEM_ID].to_list()
+    vectors, found = store.lookup(item_ids)
     if not found.all():
         first = items[c.ITEM_ID][int(np.argmin(found))]
         raise DataError(
             f"{config.content}: {int((~found).sum())} items have no content vector, first {first}; "
             f"{bad_items_file(config)} says why"
         )
+    check_content(vectors, item_ids)
     return vectors
 
 

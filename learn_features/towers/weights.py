@@ -124,6 +124,9 @@ def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
     if lending and towers.item.similar is not None:
         towers.item.similar.make_room(*lending)
         own = _own(towers)
+    broken = [name for name, tensor in sorted(saved.items()) if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise BundleError(f"{len(broken)} of {len(saved)} weights are not finite, {broken[:3]}; train anew")
     with torch.no_grad():
         for name, tensor in saved.items():
             own[name].copy_(tensor)

@@ -31,7 +31,8 @@ compiled          transformer layers of few kernels, on a GPU
 optimiser         AdamW, schedule, moving average
 seeds             random numbers by place
 ranks             processes of torchrun
-validation        how good a model is on validation cases
+memory            what to make smaller where there is too little
+validation        how good a model is on validation cases, and whether its vectors are numbers
 checkpoint        what a killed run goes on from
 identity          what a checkpoint must agree in
 warm_start        weights of a parent

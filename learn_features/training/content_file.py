@@ -1,6 +1,5 @@
 """A catalogue's content vectors as one memory-mapped file, in the order of the items."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,26 +46,3 @@ def map_content(file: Path) -> NDArray[np.float16]:
     """The vectors in `file`, read as they are needed; what is written to the array stays private."""
     table: NDArray[np.float16] = np.load(file, mmap_mode="c")
     return table
-
-
-def _first_without(item_ids: Sequence[str]) -> str:
-    return f" (first without one: {', '.join(item_ids[:5])})" if item_ids else ""
-
-
-def check_content(content: NDArray[np.float16], item_ids: Sequence[str]) -> None:
-    """`DataError` unless every content vector (n items, C) is finite and there is one an item."""
-    if len(content) != len(item_ids):
-        raise DataError(
-            f"content vectors: there are {len(content)} for {len(item_ids)} items; give one an item, in their"
-            f" order{_first_without(item_ids[len(content) :])}"
-        )
-    broken: list[str] = []
-    for start in range(0, len(content), BLOCK):
-        finite = np.isfinite(content[start : start + BLOCK]).all(axis=1)
-        broken.extend(item_ids[start + int(row)] for row in np.flatnonzero(~finite))
-    if broken:
-        raise DataError(
-            f"content vectors: {len(broken)} of {len(content)} are not finite (NaN or infinite),"
-            f" first of items {', '.join(broken[:5])}; remove their shards from the content store and"
-            " embed again"
-        )

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learn_features.content.checked import check_content
 from learn_features.data.splits import Split
+from learn_features.errors import ConfigError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.training import seeds
 from learn_features.training.checkpoint import Checkpoints, check_tensors
-from learn_features.training.content_file import check_content
 from learn_features.training.content_table import ContentTable
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
@@ -28,7 +29,7 @@ from learn_features.training.recipe import Recipe, check_together, warn_of_unuse
 from learn_features.training.seen import seen
 from learn_features.training.starting import start
 from learn_features.training.trained import Trained
-from learn_features.training.validation import validation
+from learn_features.training.validation import validation, vectors_finite
 from learn_features.training.warm_start import Parent
 
 OnEpoch = Callable[[Epoch], None]
@@ -149,6 +150,8 @@ def fit(
                     _saver(run, ended, item_to_item, checkpoints) if checkpoints and ranks.leads else None
                 ),
             )
+            if not vectors_finite(model, vectors, asked, towers_config.max_length):
+                raise ConfigError(f"training: vectors are not finite after {phase.name}; {run.calmer}")
             if tunes and len(new):
                 run.counters.new_items = find_placing(model, vectors, parts, what, asked, new, ranks)
             if tunes and on_tuned is not None:

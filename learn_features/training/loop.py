@@ -120,6 +120,7 @@ class Loop:
             self._put_best()
         elif self._averages is not None:
             self._averages.exchange()
+        self._check_finite()
         if progress is not None:
             progress(self._steps, self._steps)
 
@@ -153,7 +154,7 @@ class Loop:
         if not math.isfinite(loss):
             raise ConfigError(
                 f"training: the loss is {loss} at step {counters.step} ({self.phase.name}"
-                f" {len(counters.history) + 1}); {self._calmer}"
+                f" {len(counters.history) + 1}); {self.calmer}"
             )
         if counters.first_loss is None:
             counters.first_loss = loss
@@ -165,11 +166,22 @@ class Loop:
             counters.points.append(Point(self.phase.name, counters.step, mean, rate))
             counters.point_sum, counters.point_steps = 0.0, 0
 
+    @torch.no_grad()
+    def _check_finite(self) -> None:
+        """Weights that no loss was asked of any more: the last step's, and averages."""
+        for name, tensor in self._model.named_state().items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ConfigError(
+                    f"training: {name} is not finite after the {self.counters.step} steps of"
+                    f" {self.phase.name}; {self.calmer}"
+                )
+
     @property
-    def _calmer(self) -> str:
+    def calmer(self) -> str:
+        """What to do where training has diverged."""
         return (
-            "start anew with --fresh and training.recipe.learning_rate in learn.yaml below"
-            f" {self._schedule.peak:g}"
+            f"start anew with --fresh and training.recipe.{self.phase.rate} in learn.yaml below"
+            f" {self._schedule.peak:g}, or without what else training.recipe changes"
         )
 
     def _over(self, selecting: bool) -> bool:
@@ -218,7 +230,7 @@ class Loop:
             more = f", or with more epochs than these {self.counters.step} steps" if few else ""
             raise ConfigError(
                 f"training: the loss grew from {first:.3f} at the first step to {epoch.loss:.3f} in epoch"
-                f" {epoch.epoch} of {self.phase.name}; {self._calmer}{more}"
+                f" {epoch.epoch} of {self.phase.name}; {self.calmer}{more}"
             )
 
     def update(self, batch: Any) -> None:

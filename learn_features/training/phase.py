@@ -19,6 +19,7 @@ class Phase:
     epochs           how many
     schedule_epochs  length of the learning-rate schedule in epochs; more than `epochs` where it ends early
     peak             highest learning rate
+    rate             the recipe's field that says so
     """
 
     name: str
@@ -26,6 +27,7 @@ class Phase:
     epochs: int
     schedule_epochs: int
     peak: float
+    rate: str = "learning_rate"
 
 
 @dataclass
@@ -73,13 +75,15 @@ def next_phase(
     First `TUNE`, which finds the number of epochs, then `FINAL`, as the recipe's `final` says; where the
     epochs have been found before, `FINAL` and no more. `warm`: from a parent's weights.
     """
-    peak = recipe.final_learning_rate if warm else recipe.learning_rate
+    rate = "final_learning_rate" if warm else "learning_rate"
+    peak = getattr(recipe, rate)
     if epochs_found is not None:
-        return None if ended else Phase(FINAL, 1, epochs_found, recipe.epochs, peak)
+        return None if ended else Phase(FINAL, 1, epochs_found, recipe.epochs, peak, rate)
     if not ended:
-        return Phase(TUNE, 0, recipe.epochs, recipe.epochs, peak)
+        return Phase(TUNE, 0, recipe.epochs, recipe.epochs, peak, rate)
     if len(ended) > 1 or not recipe.ends_on_validation:
         return None
     if recipe.final == "refit":
-        return Phase(FINAL, 1, ended[0].best_epoch, recipe.epochs, peak)
-    return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate)
+        return Phase(FINAL, 1, ended[0].best_epoch, recipe.epochs, peak, rate)
+    rate = "final_learning_rate"
+    return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate, rate)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from learn_features.config import Config, tracking_uri
+from learn_features.content.checked import check_content
 from learn_features.content.spec import encoder_spec
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
@@ -34,11 +35,12 @@ from learn_features.towers.identity import weights_sha256
 from learn_features.towers.weights import check_run, describe, save_towers
 from learn_features.training import run as run_folder_files
 from learn_features.training.checkpoint import Checkpoints
-from learn_features.training.content_file import check_content, map_content, write_content
+from learn_features.training.content_file import map_content, write_content
 from learn_features.training.curves import Epoch, draw_curves
 from learn_features.training.fit import Fitted, OnEpoch, OnResume, fit
 from learn_features.training.identity import MACHINE, differences, training_inputs
 from learn_features.training.loop import Progress
+from learn_features.training.memory import enough_memory
 from learn_features.training.ranks import Ranks, joined, restarted
 from learn_features.training.recipe import Recipe, check_together, recipe_preset
 from learn_features.training.run import TrainingRun, TrainReport
@@ -83,12 +85,14 @@ def train(
     preset, diverging loss, a folder with a training or a checkpoint of other inputs, or one that another
     process trains into), `SpaceMismatch` or `BundleError` (parent, checkpoint of another architecture).
     """
+    if not str(run_folder):
+        raise ConfigError("train: the name of the run's folder is empty; name a folder to train into")
     folder = Path(run_folder)
     if folder.resolve() == Path(data_folder).resolve():
         raise ConfigError(f"{folder}: is the data's own folder; train into another one")
     if parent and folder.resolve() == Path(parent).resolve():
         raise ConfigError(f"{folder}: is the parent's own folder; train into another one")
-    with joined() as ranks, ExitStack() as cleanup:
+    with joined() as ranks, ExitStack() as cleanup, enough_memory():
         fresh = fresh and not restarted()
         return _train(
             config, data_folder, folder, ranks, cleanup, parent=parent, epochs=epochs, seed=seed,
@@ -122,7 +126,7 @@ def _train(
     if ranks.leads:
         for warning in dataset.warnings:
             log.warning("%s", warning)
-    skipped = _check_sequences(parts.train)
+    skipped = _check_sequences(parts.train, recipe)
     spec = encoder_spec(config.encoder)
     towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
@@ -137,7 +141,7 @@ def _train(
         if not fresh:
             _finished_here(folder, known)
         cleanup.enter_context(run_folder_files.alone_in(folder))
-        for name in (CONTENT_FILE, RUN_WEIGHTS_FILE, RESIDUALS_FILE):
+        for name in (CONTENT_FILE, RUN_WEIGHTS_FILE, RESIDUALS_FILE, METRICS_FILE, CURVES_FILE, RUN_FILE):
             for stray in folder.glob(f".{name}.*.tmp"):  # of a process that was killed while it wrote
                 stray.unlink()
         cleanup.callback(content_file.unlink, missing_ok=True)
@@ -281,20 +285,21 @@ def _recipe(config: Config, epochs: int | None) -> Recipe:
     return recipe.model_copy(update={"epochs": chosen, "final_epochs": final})
 
 
-def _check_sequences(sequences: Sequences) -> int:
+def _check_sequences(sequences: Sequences, recipe: Recipe) -> int:
     """How many users have nothing to learn from; `DataError` if that is all of them."""
-    first = sequences.times_us[sequences.offsets[:-1]]
-    last = sequences.times_us[sequences.offsets[1:] - 1]
-    skipped = int(np.count_nonzero(first == last))
+    needed, idle = "two interactions", sequences.lengths < 2
+    if recipe.loss == "dense_all_action":  # it cuts between times, next-item softmax reads within them, too
+        first = sequences.times_us[sequences.offsets[:-1]]
+        last = sequences.times_us[sequences.offsets[1:] - 1]
+        needed, idle = "two interactions at different times", first == last
+    skipped = int(np.count_nonzero(idle))
     if skipped == len(sequences):
         raise DataError(
-            f"training: none of {len(sequences)} users has two interactions at different times before the"
-            " cut to validation; there is nothing to learn from"
+            f"training: none of {len(sequences)} users has {needed} before the cut to validation; there is"
+            " nothing to learn from"
         )
     if skipped:
         log.info(
-            "%d of %d users have no two interactions at different times, so nothing to predict from: skipped",
-            skipped,
-            len(sequences),
+            "%d of %d users have no %s, so nothing to predict from: skipped", skipped, len(sequences), needed
         )
     return skipped

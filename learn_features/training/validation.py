@@ -1,14 +1,19 @@
-"""How good a model is on validation cases, in the evaluation harness's own terms."""
+"""How good a model is on validation cases, in the evaluation harness's own terms, and whether it is one."""
 
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learn_features.data.cases import Cases
 from learn_features.evaluation.harness import evaluate
-from learn_features.towers.scoring import scorer
+from learn_features.towers.scoring import item_vectors, scorer, user_vectors
 from learn_features.training.trained import Trained
+
+PROBED = 64
+"""Cases whose vectors show that towers of finite weights make finite ones."""
 
 
 def validation(
@@ -21,3 +26,21 @@ def validation(
         return evaluate({"towers": score}, cases)["towers"].means()
 
     return validate
+
+
+def vectors_finite(model: Trained, content: Tensor, cases: Cases, max_length: int) -> bool:
+    """Whether the vectors of a few users and of their items are numbers; `content` (n items, C).
+
+    No loss says so of the last step, and huge weights overflow only where they are used.
+    """
+    cases = cases.select(slice(PROBED))
+    items, history = np.unique(cases.history_items, return_inverse=True)
+    learned = model.by_item()
+    beside = None if learned is None else learned[torch.from_numpy(items.astype(np.int64)).to(learned.device)]
+    table = content[torch.from_numpy(items.astype(np.int64))]
+    users = user_vectors(
+        model.towers, table, cases.history_offsets, history.astype(np.int32), max_length,
+        residuals=beside, times_us=cases.history_times_us, ages_us=cases.ages_us,
+    )  # fmt: skip
+    made = (item_vectors(model.towers, table, beside), users)
+    return all(bool(torch.isfinite(vectors).all()) for vectors in made)

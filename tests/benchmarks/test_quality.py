@@ -147,3 +147,17 @@ def test_the_prior_is_tuned_on_what_its_towers_can_know(monkeypatch, capsys, tmp
     assert len(held_out[0])
     assert len(asked[0])
     assert not np.isin(asked[0].target_items, held_out[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("interactions", "message"),
+    [("user_id,item\nu,i\n", r"mine\.csv: .*column"), (None, r"items\.txt: is none of \.parquet, .csv")],
+)
+def test_what_is_wrong_with_a_file_names_the_file_that_was_given(tmp_path, interactions, message):
+    """Two files from anywhere are read as one data set; where that lies is nobody's concern."""
+    items, log = tmp_path / ("things.csv" if interactions else "items.txt"), tmp_path / "mine.csv"
+    items.write_text("item_id,title\ni,Thing\n")
+    log.write_text(interactions or "user_id,item_id\nu,i\n")
+    with pytest.raises(DataError, match=message) as refused:
+        quality.main(["--items", str(items), "--interactions", str(log), "--state", str(tmp_path / "state")])
+    assert str(tmp_path) in str(refused.value)

@@ -57,3 +57,19 @@ def test_another_seed_is_no_continuation(tmp_path, monkeypatch):
     fresh = CliRunner().invoke(app, ["train", "data", "run", "--epochs", "1", "--seed", "5", "--fresh"])
     assert fresh.exit_code == 0, fresh.output
     assert "resumed" not in fresh.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", ""], "name of the run's folder is empty"),
+        (["data", "run", "--parent", ""], "--parent: is empty"),
+    ],
+)
+def test_a_variable_that_is_not_set_trains_nothing_anywhere(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "data")
+    shown = CliRunner().invoke(app, ["train", *arguments, "--epochs", "1"])
+    assert shown.exit_code == 1
+    assert message in str(shown.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

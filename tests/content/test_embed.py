@@ -16,6 +16,8 @@ from learn_features.content import catalogue_embedder
 from learn_features.content import encoder as encoder_module
 from learn_features.content.embed import embed_catalogue, load_content, open_store
 from learn_features.content.encoder import Encoder
+from learn_features.content.store import ContentStore
+from learn_features.errors import DataError
 
 
 @pytest.fixture
@@ -43,6 +45,22 @@ def test_vectors_are_the_encoders(config: Config, items: pl.DataFrame, encoder: 
     assert vectors.dtype == np.float16
     expected = encoder.encode(encoder.item_texts(items))
     np.testing.assert_allclose(vectors.astype(np.float32), expected.astype(np.float32), atol=1e-3)
+
+
+def test_vectors_that_are_not_finite_are_named(
+    config: Config, items: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another writer may have left them: `train`, `evaluate`, `backfill` all read through here."""
+    real = ContentStore.lookup
+
+    def lookup(store: ContentStore, item_ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        vectors, found = real(store, item_ids)
+        vectors[[4, 7], [0, 9]] = np.nan, np.inf
+        return vectors, found
+
+    monkeypatch.setattr(ContentStore, "lookup", lookup)
+    with pytest.raises(DataError, match=r"2 of 12 are not finite .* first of items i4, i7; remove"):
+        load_content(config, items)
 
 
 def test_only_new_and_changed_items_are_encoded(config: Config, items: pl.DataFrame) -> None:

@@ -81,6 +81,15 @@ def test_another_architecture_is_refused(make_towers, tmp_path):
         load_towers(tmp_path)
 
 
+def test_weights_that_are_not_finite_are_refused(make_towers, tmp_path):
+    towers = make_towers()
+    with torch.no_grad():
+        towers.log_scale.fill_(float("nan"))
+    save_run(towers, tmp_path)
+    with pytest.raises(BundleError, match=r"1 of \d+ weights are not finite, \['log_scale'\]; train anew"):
+        load_towers(tmp_path)
+
+
 @pytest.mark.parametrize("what", ["missing", "shape"])
 def test_restore_refuses_before_it_changes_anything(make_towers, what):
     towers, other = (make_towers(seed=seed, residuals=True, similar_items=9) for seed in (0, 1))

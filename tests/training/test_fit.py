@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from learn_features.content.checked import check_content
 from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.model import Towers
 from learn_features.towers.scoring import item_vectors, scorer
 from learn_features.towers.weights import tensors
-from learn_features.training.content_file import check_content
 from learn_features.training.fit import Tuning, fit
 from learn_features.training.loop import Loop
 from learn_features.training.new_items import NewItems
@@ -105,6 +105,29 @@ def test_a_diverging_loss_stops_with_what_to_do():
     recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "clip_norm": 1e30})
     with pytest.raises(ConfigError, match=r"loss is .* start anew with --fresh"):
         fit(make_split(True), content, TOWERS, recipe, seed=0)
+
+
+LAST = {"epochs": 1, "pairs_per_step": 10_000, "final_learning_rate": 1e60}
+"""One step a phase: no loss is asked of the weights that it leaves."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            LAST,
+            r"not finite after the 1 steps of final; .*recipe.final_learning_rate .* below 1e\+60",
+        ),
+        (
+            {**LAST, "learning_rate": 1e60},
+            r"not finite after the 1 steps of tune; .*recipe.learning_rate in",
+        ),
+        ({**LAST, "learning_rate": 1e30, "ema": 0.0}, r"vectors are not finite after tune; start anew"),
+    ],
+)
+def test_what_the_last_step_leaves_is_looked_at(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        fit(make_split(True), content_of(), TOWERS, RECIPE.model_copy(update=changes), seed=0)
 
 
 @pytest.mark.parametrize("rate", [5.0, 10.0])

@@ -127,7 +127,7 @@ def test_fields_of_towers_and_recipe_replace_the_presets(trained, tmp_path):
     ("length", "split", "message"),
     [
         (1, "auto", "the validation part of the split"),
-        (3, "leave_one_out", r"none of \d users has two interactions at different times before the cut"),
+        (3, "leave_one_out", r"none of \d users has two interactions before the cut"),
     ],
 )
 def test_nothing_to_learn_from(trained, tmp_path, length, split, message):
@@ -136,6 +136,22 @@ def test_nothing_to_learn_from(trained, tmp_path, length, split, message):
     asked = config.model_copy(update={"training": TrainingConfig(split=split)})
     with pytest.raises(DataError, match=message):
         train(asked, tmp_path / "data", tmp_path / "run")
+
+
+def test_too_little_memory_says_what_to_make_smaller(trained, tmp_path, monkeypatch):
+    config, base, _ = trained
+    monkeypatch.setattr("learn_features.training.train.fit", lambda *args, **kwargs: torch.empty(1 << 60))
+    with pytest.raises(ConfigError, match=r"out of memory \(.*accumulate parts.*towers.width smaller"):
+        train(config, base / "data", tmp_path / "run")
+
+
+def test_what_a_kill_left_half_written_is_swept(trained, tmp_path):
+    config, base, _ = trained
+    (tmp_path / "run").mkdir()
+    for name in ("metrics.jsonl", "curves.png", "run.json", "weights.safetensors"):
+        (tmp_path / "run" / f".{name}.1234.tmp").write_text("half of it")
+    train(config, base / "data", tmp_path / "run", epochs=1)
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_users_without_a_next_item_are_counted_and_logged(trained, tmp_path, caplog):
