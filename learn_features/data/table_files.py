@@ -1,5 +1,6 @@
 """Finding, reading and writing the file of a table."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,9 @@ def read_file(path: Path) -> pl.DataFrame:
             return read_lossy(path)
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if path.suffix == ".jsonl" and not unreadable:
-        reason = _broken_line(path) or reason
+    finders = {".jsonl": _broken_line, ".csv": _broken_row}
+    if path.suffix in finders and not unreadable:
+        reason = finders[path.suffix](path) or reason
     raise DataError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}); write the file again")
 
 
@@ -76,6 +78,22 @@ def _broken_line(path: Path) -> str | None:
                     return f"line {number} is no JSON object"
             except ValueError as error:
                 return f"line {number}: {error}"
+    return None
+
+
+def _broken_row(path: Path) -> str | None:
+    """Where the first row is that has more fields than the header, or a quote without an end."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as text:
+        rows, begins = csv.reader(text, strict=True), 1
+        try:
+            columns = len(next(rows, []))
+            begins = rows.line_num + 1
+            for row in rows:
+                if len(row) > columns:
+                    return f"line {begins} has {len(row)} fields, the header {columns}"
+                begins = rows.line_num + 1
+        except csv.Error as error:
+            return f"line {begins}: {error}; is there a quote without its end?"
     return None
 
 

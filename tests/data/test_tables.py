@@ -205,6 +205,20 @@ def test_the_broken_line_is_named(folder: Folder) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("c,d,e", r"line 4 has 3 fields, the header 2"),
+        ('c,"d', r"line 4: unexpected end of data; is there a quote without its end"),
+    ],
+)
+def test_a_broken_row_of_csv_is_named(tmp_path: Path, row: str, reason: str) -> None:
+    (tmp_path / "items.csv").write_text(f'item_id,title\na,"two\nlines"\n{row}\nf,g\n')
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,position\nu,a,0\n")
+    with pytest.raises(DataError, match=rf"items\.csv: cannot be read as csv \({reason}"):
+        read_dataset(tmp_path)
+
+
 def test_csv_and_jsonl_keep_leading_zeros(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id,title,price\n0042,A tent,9.50\n0043,A mug,\n")
     lines = (
