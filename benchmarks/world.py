@@ -112,9 +112,10 @@ def read(items: str, interactions: str) -> Dataset:
             path = Path(file).resolve()
             if not path.is_file():
                 raise DataError(f"{file}: there is no such file (--{name})")
-            if path.suffix not in SUFFIXES:
+            suffix = Path(file).suffix
+            if suffix not in SUFFIXES:
                 raise DataError(f"{file}: is none of {', '.join(SUFFIXES)} (--{name})")
-            link = Path(folder) / f"{name}{path.suffix}"
+            link = Path(folder) / f"{name}{suffix}"
             link.symlink_to(path)
             given[str(link)] = file
 

@@ -31,7 +31,7 @@ from learn_features.errors import LearnFeaturesError, problems
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 ABOUT_FILES = (
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 """Errors of the operating system that a person can do something about; others are bugs."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,9 +83,17 @@ def _broken_line(path: Path) -> str | None:
 
 
 def _broken_row(path: Path) -> str | None:
-    """Where the first row is that has more fields than the header, or a quote without an end."""
+    """Where the first row is that has more fields than the header, or a quote without its end."""
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        return _long_row(path, strict=False) or _long_row(path, strict=True)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _long_row(path: Path, *, strict: bool) -> str | None:
     with path.open(encoding="utf-8", errors="replace", newline="") as text:
-        rows, begins = csv.reader(text, strict=True), 1
+        rows, begins = csv.reader(text, strict=strict), 1
         try:
             columns = len(next(rows, []))
             begins = rows.line_num + 1
@@ -92,8 +101,9 @@ def _broken_row(path: Path) -> str | None:
                 if len(row) > columns:
                     return f"line {begins} has {len(row)} fields, the header {columns}"
                 begins = rows.line_num + 1
-        except csv.Error as error:
-            return f"line {begins}: {error}; is there a quote without its end?"
+        except csv.Error as error:  # of others, what reads tables is not so strict
+            ended = "end of data" in str(error)
+            return f"line {begins} opens a quote that nothing closes" if ended else None
     return None
 
 

@@ -13,7 +13,6 @@ on scores that are like logits, as cosines are.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import softmax
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
@@ -56,15 +55,17 @@ def timed(scorer: Scorer, log: Sequences, n_items: int, parameters: TimedParamet
 
     def score(cases: Cases) -> np.ndarray:
         recent = counts.fading(half_life_us, cases.request_times_us)
-        asked = np.log(recent + np.float32(parameters.smoothing))
+        asked = recent + np.float32(parameters.smoothing)
+        np.log(asked, out=asked)
         asked *= np.float32(parameters.weight)
         if parameters.standing:
             asked -= np.float32(parameters.standing) * np.log1p(counts.ever(cases.request_times_us))
         asked += scorer(cases)
         if parameters.share:
+            asked -= asked.max(axis=1, keepdims=True)
             asked /= np.float32(parameters.temperature)
-            asked = softmax(asked, axis=1)
-            asked *= np.float32(1 - parameters.share)
+            np.exp(asked, out=asked)
+            asked *= np.float32(1 - parameters.share) / asked.sum(axis=1, keepdims=True)
             recent *= np.float32(parameters.share) / np.maximum(recent.sum(axis=1, keepdims=True), TINY)
             asked += recent
         return asked
@@ -117,14 +118,14 @@ def tune_timed(
         for share in (0.1, 0.5)
         for temperature in times_spread(0.3, 0.7)
     ]
-    best, best_value = none, value(none)
+    searches = []
     for starts, knobs in ((weights, of_weights), (shares, of_shares)):
         search = Search[TimedParameters](value, budget_seconds / 2)
-        search.attempt(*starts)
-        if search.value > best_value:
+        search.attempt(none, *starts)
+        if search.best != none:
             search.descend(knobs, rounds=2)
-            best, best_value = search.best, search.value
-    return best
+        searches.append(search)
+    return max(searches, key=lambda search: search.value).best
 
 
 def _kept(scorer: Scorer, cases: Cases) -> tuple[Scorer, float]:

@@ -109,7 +109,8 @@ def check_run(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
-    """Copy `saved` tensors into `towers`; `BundleError` unless names and shapes are exactly theirs."""
+    """Copy `saved` tensors into `towers`; `BundleError` unless they are finite, and names and shapes exactly
+    theirs."""
     own = _own(towers)
     if own.keys() != saved.keys():
         differing = sorted(own.keys() ^ saved.keys())
@@ -121,12 +122,12 @@ def restore(towers: Towers, saved: Mapping[str, Tensor]) -> None:
             raise BundleError(
                 f"weights of another architecture: {name} is {tuple(tensor.shape)} where {needed} is needed"
             )
-    if lending and towers.item.similar is not None:
-        towers.item.similar.make_room(*lending)
-        own = _own(towers)
     broken = [name for name, tensor in sorted(saved.items()) if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise BundleError(f"{len(broken)} of {len(saved)} weights are not finite, {broken[:3]}; train anew")
+    if lending and towers.item.similar is not None:
+        towers.item.similar.make_room(*lending)
+        own = _own(towers)
     with torch.no_grad():
         for name, tensor in saved.items():
             own[name].copy_(tensor)

@@ -24,7 +24,7 @@ from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
 
-FORMAT = 5
+FORMAT = 6
 ARCHITECTURE = "towers"
 """The part of the inputs that says what the tensors are."""
 

@@ -10,9 +10,14 @@ from learn_features.errors import ConfigError
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """`ConfigError` where torch finds no memory, on a CPU or a GPU."""
+    """`ConfigError` where there is no memory left, on a CPU or a GPU."""
     try:
         yield
+    except MemoryError as error:
+        raise ConfigError(
+            f"training: out of memory ({error}); item-to-item models take the square of the catalogue:"
+            " training.recipe.teacher_share 0 with backwards false leaves them out"
+        ) from None
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise

@@ -32,8 +32,8 @@ class NextItem:
 
     Args:
         item_to_item: what tuned item-to-item models found in this log: how much backward pairs count in
-            item-CF decides how often a sequence is read backwards, and the better model's votes are the
-            teacher's. None: neither.
+            item-CF decides how often a sequence is read backwards, and how many pairs within a moment are
+            learnt; the better model's votes are the teacher's. None: nothing of it.
         untaken: items of the catalogue that nobody took and that are not new, rising (`candidates.py`).
         asked_at_history_end: whether an age is that of the history's end, as leave-one-out asks, or
             that of the target, as users are served at one time whenever their histories ended.
@@ -53,9 +53,7 @@ class NextItem:
         self._content, self._recipe, self._max_length = content, recipe, max_length
         self._asked_at_history_end = asked_at_history_end
         self._users, self._end_us = len(sequences), sequences.newest_us
-        self._backward_share = 0.0
-        if item_to_item and recipe.backwards:
-            self._backward_share = item_to_item.cf.backward / (1 + item_to_item.cf.backward)
+        self._backward = item_to_item.cf.backward if item_to_item and recipe.backwards else 0.0
         trained = np.unique(sequences.items).astype(np.int64)
         self._catalogue = Catalogue(
             trained,
@@ -71,20 +69,26 @@ class NextItem:
                 self._teacher = ItemToItemTeacher(sequences, len(content), item_to_item.best, rng=folds)
             else:
                 log.info("%d trained items are too many for a teacher", len(trained))
-        forwards = windows.pairs(sequences, within_moments=True)
-        self._pairs_per_step = recipe.pairs_of_a_step(len(forwards.target))
-        self.steps = recipe.steps_of_an_epoch(windows.steps_per_epoch(forwards, self._pairs_per_step))
-        self._sequences = sequences.both_ways() if self._backward_share else sequences
-        self._pairs = windows.pairs(self._sequences, within_moments=True)
+        self._sequences, self._pairs = sequences, windows.pairs(sequences)
+        count = len(self._pairs.target)
+        if self._backward:
+            within = len(windows.pairs(sequences, within_moments=True).target) - count
+            count += round(min(1.0, self._backward) * within)
+            self._sequences = sequences.both_ways()
+            self._pairs = windows.pairs(self._sequences, within_moments=True)
+        self._pairs_per_step = recipe.pairs_of_a_step(count)
+        self.steps = recipe.steps_of_an_epoch(windows.steps_per_epoch(count, self._pairs_per_step))
 
     def batches(self, rng: np.random.Generator) -> Iterator[WindowBatch]:
-        wanted = None
-        if self._backward_share:
-            backwards = rng.random(self._users) < self._backward_share
+        wanted, sequences, pairs = None, self._sequences, self._pairs
+        if self._backward:
+            backwards = rng.random(self._users) < self._backward / (1 + self._backward)
             wanted = np.concatenate([~backwards, backwards])
+            sequences = windows.moments_shuffled(sequences, rng)
+            pairs = windows.some_within_moments(sequences, pairs, self._backward, rng)
         return windows.window_batches(
-            windows.moments_shuffled(self._sequences, rng),
-            self._pairs,
+            sequences,
+            pairs,
             max_length=self._max_length,
             pairs_per_step=self._pairs_per_step,
             steps=self.steps,

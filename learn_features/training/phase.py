@@ -27,7 +27,7 @@ class Phase:
     epochs: int
     schedule_epochs: int
     peak: float
-    rate: str = "learning_rate"
+    rate: str
 
 
 @dataclass
@@ -85,5 +85,5 @@ def next_phase(
         return None
     if recipe.final == "refit":
         return Phase(FINAL, 1, ended[0].best_epoch, recipe.epochs, peak, rate)
-    rate = "final_learning_rate"
-    return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, recipe.final_learning_rate, rate)
+    peak = recipe.final_learning_rate
+    return Phase(FINAL, 1, recipe.final_epochs, recipe.final_epochs, peak, "final_learning_rate")

@@ -57,7 +57,7 @@ class TrainingRun(BaseModel):
     """Space id of the bundle these towers started from."""
     users: int
     users_skipped: int
-    """Users with fewer than two interactions, dense all action: at different times; nothing to learn from."""
+    """Users with fewer than two interactions at different times: no next item to learn from."""
     items: int
     interactions: int
     epochs: int

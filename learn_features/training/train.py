@@ -126,7 +126,7 @@ def _train(
     if ranks.leads:
         for warning in dataset.warnings:
             log.warning("%s", warning)
-    skipped = _check_sequences(parts.train, recipe)
+    skipped = _check_sequences(parts.train)
     spec = encoder_spec(config.encoder)
     towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
@@ -285,21 +285,20 @@ def _recipe(config: Config, epochs: int | None) -> Recipe:
     return recipe.model_copy(update={"epochs": chosen, "final_epochs": final})
 
 
-def _check_sequences(sequences: Sequences, recipe: Recipe) -> int:
+def _check_sequences(sequences: Sequences) -> int:
     """How many users have nothing to learn from; `DataError` if that is all of them."""
-    needed, idle = "two interactions", sequences.lengths < 2
-    if recipe.loss == "dense_all_action":  # it cuts between times, next-item softmax reads within them, too
-        first = sequences.times_us[sequences.offsets[:-1]]
-        last = sequences.times_us[sequences.offsets[1:] - 1]
-        needed, idle = "two interactions at different times", first == last
-    skipped = int(np.count_nonzero(idle))
+    first = sequences.times_us[sequences.offsets[:-1]]
+    last = sequences.times_us[sequences.offsets[1:] - 1]
+    skipped = int(np.count_nonzero(first == last))
     if skipped == len(sequences):
         raise DataError(
-            f"training: none of {len(sequences)} users has {needed} before the cut to validation; there is"
-            " nothing to learn from"
+            f"training: none of {len(sequences)} users has two interactions at different times before the"
+            " cut to validation; there is nothing to learn from"
         )
     if skipped:
         log.info(
-            "%d of %d users have no %s, so nothing to predict from: skipped", skipped, len(sequences), needed
+            "%d of %d users have no two interactions at different times, so nothing to predict from: skipped",
+            skipped,
+            len(sequences),
         )
     return skipped

@@ -95,12 +95,15 @@ class Trained(nn.Module):
         return self.residuals[row.clamp_min(0)] * kept.unsqueeze(-1)
 
     @torch.no_grad()
-    def by_item(self) -> Tensor | None:
-        """Residuals (catalogue, D) of every item as they are served, zeros where an item has none."""
+    def by_item(self, items: Tensor | None = None) -> Tensor | None:
+        """Residuals (n, D) of `items` (n,) int64, default the catalogue's, as they are served, zeros where
+        an item has none."""
         if self.residuals is None:
             return None
-        known = (self.row >= 0).unsqueeze(-1)
-        return torch.where(known, (self.trust * self.residuals)[self.row.clamp_min(0)], 0.0)
+        row = self.row if items is None else self.row[items]
+        known = (row >= 0).unsqueeze(-1)
+        row = row.clamp_min(0)
+        return torch.where(known, self.trust[row] * self.residuals[row], 0.0)
 
     @torch.no_grad()
     def set_residuals(self, table: NDArray[np.float32]) -> None:

@@ -35,9 +35,10 @@ def vectors_finite(model: Trained, content: Tensor, cases: Cases, max_length: in
     """
     cases = cases.select(slice(PROBED))
     items, history = np.unique(cases.history_items, return_inverse=True)
-    learned = model.by_item()
-    beside = None if learned is None else learned[torch.from_numpy(items.astype(np.int64)).to(learned.device)]
-    table = content[torch.from_numpy(items.astype(np.int64))]
+    if not len(items):
+        return True
+    rows = torch.from_numpy(items.astype(np.int64))
+    table, beside = content[rows], model.by_item(rows.to(model.device))
     users = user_vectors(
         model.towers, table, cases.history_offsets, history.astype(np.int32), max_length,
         residuals=beside, times_us=cases.history_times_us, ages_us=cases.ages_us,

@@ -1,10 +1,10 @@
 """Batches for next-item softmax: windows of histories and the (position, target) pairs in them.
 
-Every interaction is a target of what the user did at strictly earlier times, as it is asked for when users
-are served. A moment of several interactions (a basket, a day of a log that knows only days) says as well
-that they belong together, so each can be a target of those of its own moment, too, in an order that is drawn
-anew each epoch. Long histories are cut into windows at a new offset each epoch; batches hold windows of like
-length, so little is padded.
+Every interaction is a target of what the user did at strictly earlier times, where there is any, as it is
+asked for when users are served. A moment of several interactions (a basket, a day of a log that knows only
+days) says as well that they belong together: each can be a target of those of its own moment, too, in an
+order that is drawn anew each epoch. Long histories are cut into windows at a new offset each epoch; batches
+hold windows of like length, so little is padded.
 """
 
 from collections.abc import Iterator
@@ -63,13 +63,30 @@ def pairs(sequences: Sequences, *, within_moments: bool = False) -> Pairs:
     return Pairs(context[order], target[order])
 
 
+def some_within_moments(
+    sequences: Sequences, all_pairs: Pairs, share: float, rng: np.random.Generator
+) -> Pairs:
+    """`all_pairs` with only a random `share` of those within moments; from 1 on, with all."""
+    within = sequences.times_us[all_pairs.context] == sequences.times_us[all_pairs.target]
+    if share >= 1 or not within.any():
+        return all_pairs
+    kept = ~within
+    kept[within] = rng.random(np.count_nonzero(within)) < share
+    return Pairs(all_pairs.context[kept], all_pairs.target[kept])
+
+
 def moments_shuffled(sequences: Sequences, rng: np.random.Generator) -> Sequences:
     """`sequences` with the items of each moment in random order; themselves where no two share a time."""
     begins = _begins_moment(sequences)
-    if begins.all():
+    shared = ~begins
+    shared[:-1] |= ~begins[1:]
+    places = np.flatnonzero(shared)
+    if not len(places):
         return sequences
-    order = np.lexsort((rng.random(len(begins)), np.cumsum(begins)))
-    return replace(sequences, items=sequences.items[order])
+    order = np.lexsort((rng.random(len(places)), np.cumsum(begins)[places]))
+    items = sequences.items.copy()
+    items[places] = items[places[order]]
+    return replace(sequences, items=items)
 
 
 def _begins_moment(sequences: Sequences) -> NDArray[np.bool_]:
@@ -122,8 +139,8 @@ def window_batches(
         )
 
 
-def steps_per_epoch(all_pairs: Pairs, pairs_per_step: int) -> int:
-    return max(1, -(-len(all_pairs.target) // pairs_per_step))
+def steps_per_epoch(pairs: int, pairs_per_step: int) -> int:
+    return max(1, -(-pairs // pairs_per_step))
 
 
 def _windows(

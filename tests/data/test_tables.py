@@ -209,7 +209,8 @@ def test_the_broken_line_is_named(folder: Folder) -> None:
     ("row", "reason"),
     [
         ("c,d,e", r"line 4 has 3 fields, the header 2"),
-        ('c,"d', r"line 4: unexpected end of data; is there a quote without its end"),
+        ('c,"d', r"line 4 opens a quote that nothing closes"),
+        (f'c,{"d" * 200_000}\n"e",a "quoted" word\nf,g,h', r"line 6 has 3 fields, the header 2"),
     ],
 )
 def test_a_broken_row_of_csv_is_named(tmp_path: Path, row: str, reason: str) -> None:

@@ -90,7 +90,7 @@ def test_weights_that_are_not_finite_are_refused(make_towers, tmp_path):
         load_towers(tmp_path)
 
 
-@pytest.mark.parametrize("what", ["missing", "shape"])
+@pytest.mark.parametrize("what", ["missing", "shape", "not finite"])
 def test_restore_refuses_before_it_changes_anything(make_towers, what):
     towers, other = (make_towers(seed=seed, residuals=True, similar_items=9) for seed in (0, 1))
     towers.item.similar.fill(torch.randn(3, 12), torch.randn(3, 8))
@@ -98,6 +98,8 @@ def test_restore_refuses_before_it_changes_anything(make_towers, what):
     saved = dict(tensors(other))
     if what == "missing":
         saved.popitem()
+    elif what == "not finite":
+        saved["log_scale"] = torch.tensor(torch.nan)
     else:
         saved["item.similar.audiences"] = torch.randn(4, 8)
     before = {name: tensor.clone() for name, tensor in tensors(towers).items()}

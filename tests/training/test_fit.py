@@ -194,7 +194,7 @@ class Told:
 def run_through(task, epochs):
     towers = Towers(TOWERS.model_copy(update={"learnable_temperature": True}))
     model = Trained(towers, np.arange(ITEMS), ITEMS)
-    phase = Phase("tune", 0, epochs=epochs, schedule_epochs=epochs, peak=1e-3)
+    phase = Phase("tune", 0, epochs=epochs, schedule_epochs=epochs, peak=1e-3, rate="learning_rate")
     run = Loop(model, task, RECIPE, phase, seed=0, ranks=alone())
     run.run(validate=lambda _model: {"ndcg_at_10": 0.5})
 
@@ -218,7 +218,14 @@ def test_a_temperature_that_is_learnt_stays_within_bounds():
 
     towers = Towers(TOWERS.model_copy(update={"learnable_temperature": True, "temperature": 0.011}))
     model = Trained(towers, np.arange(ITEMS), ITEMS)
-    run = Loop(model, Sharper([], steps=50), RECIPE, Phase("tune", 0, 2, 2, 1e-2), seed=0, ranks=alone())
+    run = Loop(
+        model,
+        Sharper([], steps=50),
+        RECIPE,
+        Phase("tune", 0, 2, 2, 1e-2, "learning_rate"),
+        seed=0,
+        ranks=alone(),
+    )
     run.run()
     assert towers.scale.item() == pytest.approx(100)
 

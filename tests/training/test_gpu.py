@@ -136,7 +136,7 @@ def test_a_step_is_queued_without_waiting_for_the_gpu(loss):
     model = Trained(Towers(WITH_RESIDUALS), np.arange(ITEMS), ITEMS, row_dropout=0.3).to(ranks.device)
     table = ContentTable(content_of(), ranks.device)
     task = objective(make_split(True).train, table, recipe, WITH_RESIDUALS.max_length, ranks)
-    run = Loop(model, task, recipe, Phase("steps", 0, 1, 1, 1e-3), seed=0, ranks=ranks)
+    run = Loop(model, task, recipe, Phase("steps", 0, 1, 1, 1e-3, "learning_rate"), seed=0, ranks=ranks)
     first, *others = task.batches(np.random.default_rng(0))
     run.update(first)
     torch.cuda.set_sync_debug_mode("error")

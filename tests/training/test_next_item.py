@@ -1,5 +1,7 @@
 """What the next-item objective asks of its softmax, in full and of a sample."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -87,18 +89,40 @@ def test_a_step_grows_until_all_epochs_go_through_the_log(max_steps, at_most, pa
     assert found == pytest.approx(pairs, abs=25)
 
 
-def test_those_of_one_moment_are_learnt_from_each_other_in_any_order(make_sequences):
-    """Each user has one moment only: nothing strictly before anything."""
-    baskets = [[1, 2], [3, 4], [5, 6], [7]]
+BASKETS = [[1, 2], [3, 4], [5, 6], [7]]
+"""Of each user one moment: nothing is strictly before anything, so all pairs lie within."""
+
+
+def pairs_of(make_sequences, backward, epochs):
+    """How often each (last of the context, target) is asked for."""
     task = NextItem(
-        make_sequences(baskets, [[0, 0], [0, 0], [4, 4], [4]]),
+        make_sequences(BASKETS, [[0, 0], [0, 0], [4, 4], [4]]),
         ContentTable(content_of(), torch.device("cpu")),
         RECIPE,
         TOWERS.max_length,
+        ItemToItem(ItemCFParameters(backward=backward)),
     )
-    asked = set()
-    for epoch in range(20):
+    asked = Counter()
+    for epoch in range(epochs):
         for batch in task.batches(np.random.default_rng(epoch)):
             contexts = batch.items[batch.rows, batch.positions]
-            asked |= set(zip(contexts.tolist(), batch.targets.tolist(), strict=True))
-    assert asked == {(a, b) for a, b in [(1, 2), (2, 1), (3, 4), (4, 3), (5, 6), (6, 5)]}
+            asked.update(zip(contexts.tolist(), batch.targets.tolist(), strict=True))
+    return asked
+
+
+BOTH_ORDERS = {(1, 2), (2, 1), (3, 4), (4, 3), (5, 6), (6, 5)}
+
+
+def test_those_of_one_moment_are_learnt_from_each_other_in_any_order(make_sequences):
+    asked = pairs_of(make_sequences, backward=1.0, epochs=20)
+    assert asked.keys() == BOTH_ORDERS
+    assert asked.total() == 3 * 20
+    assert asked == pairs_of(make_sequences, backward=1.0, epochs=20)  # the epoch's generator decides alone
+
+
+def test_where_order_counts_moments_say_less(make_sequences):
+    """As many pairs within moments as backward pairs count in item-CF."""
+    asked = pairs_of(make_sequences, backward=0.4, epochs=200)
+    assert asked.keys() == BOTH_ORDERS
+    assert asked.total() == pytest.approx(0.4 * 3 * 200, rel=0.15)
+    assert not pairs_of(make_sequences, backward=0.0, epochs=20)

@@ -127,7 +127,7 @@ def test_fields_of_towers_and_recipe_replace_the_presets(trained, tmp_path):
     ("length", "split", "message"),
     [
         (1, "auto", "the validation part of the split"),
-        (3, "leave_one_out", r"none of \d users has two interactions before the cut"),
+        (3, "leave_one_out", r"none of \d users has two interactions at different times before the cut"),
     ],
 )
 def test_nothing_to_learn_from(trained, tmp_path, length, split, message):
