@@ -71,7 +71,8 @@ class Contender:
         else:
             dense = DenseAllAction if method == OURS else PaddedDenseAllAction
             self.task = dense(data, content, self.recipe, ranks)
-        phase = Phase("steps", 0, self.recipe.epochs, self.recipe.epochs, self.recipe.learning_rate)
+        epochs, rate = self.recipe.epochs, self.recipe.learning_rate
+        phase = Phase("steps", 0, epochs, epochs, rate, "learning_rate")
         self._loop = Loop(self.model, self.task, self.recipe, phase, seed=0, ranks=ranks)
         self._step = Step(self.model, self.task, self.recipe, ranks, seed=0, phase=0)
         self._device = ranks.device
