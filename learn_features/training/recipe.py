@@ -71,7 +71,8 @@ class Recipe(BaseModel):
     """softmax: a step grows up to so many pairs where else `max_steps` would not go through the log `epochs`
     times."""
     backwards: bool = True
-    """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log."""
+    """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log, and
+    learn as many of the pairs within a moment."""
     teacher_share: float = Field(default=0.4, ge=0, lt=1)
     """softmax: share of each target that goes to the votes of a cross-fitted item-to-item model, item-CF or
     EASE, whichever ranks better on validation; 0: no teacher. Very large catalogues have none

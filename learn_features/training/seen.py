@@ -1,5 +1,6 @@
 """What a phase of training sees of a log, and what it can tell of the items that are not in it."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,9 @@ from numpy.typing import NDArray
 
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
+from learn_features.errors import DataError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,22 @@ def seen(
     untaken = np.setdiff1d(np.arange(n_items), np.concatenate(elsewhere))
     told = later is not None or parts.kind != "global_time"
     return Seen(sequences, untaken, untaken if told else untaken[:0])
+
+
+def without_next_item(sequences: Sequences) -> int:
+    """How many users have nothing to learn from; `DataError` if that is all of them."""
+    first = sequences.times_us[sequences.offsets[:-1]]
+    last = sequences.times_us[sequences.offsets[1:] - 1]
+    skipped = int(np.count_nonzero(first == last))
+    if skipped == len(sequences):
+        raise DataError(
+            f"training: none of {len(sequences)} users has two interactions at different times before the"
+            " cut to validation; there is nothing to learn from"
+        )
+    if skipped:
+        log.info(
+            "%d of %d users have no two interactions at different times, so nothing to predict from: skipped",
+            skipped,
+            len(sequences),
+        )
+    return skipped

@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from learn_features.config import Config, tracking_uri
 from learn_features.content.checked import check_content
 from learn_features.content.spec import encoder_spec
@@ -26,10 +24,9 @@ from learn_features.contracts.run_files import (
 )
 from learn_features.data.digest import digest
 from learn_features.data.item_index import ItemIndex
-from learn_features.data.sequences import Sequences
 from learn_features.data.splits import split
 from learn_features.data.tables import read_dataset
-from learn_features.errors import ConfigError, DataError
+from learn_features.errors import ConfigError
 from learn_features.towers.config import TowerConfig, tower_preset
 from learn_features.towers.identity import weights_sha256
 from learn_features.towers.weights import check_run, describe, save_towers
@@ -44,6 +41,7 @@ from learn_features.training.memory import enough_memory
 from learn_features.training.ranks import Ranks, joined, restarted
 from learn_features.training.recipe import Recipe, check_together, recipe_preset
 from learn_features.training.run import TrainingRun, TrainReport
+from learn_features.training.seen import without_next_item
 from learn_features.training.tracking import tracking
 from learn_features.training.warm_start import open_parent
 
@@ -126,7 +124,7 @@ def _train(
     if ranks.leads:
         for warning in dataset.warnings:
             log.warning("%s", warning)
-    skipped = _check_sequences(parts.train)
+    skipped = without_next_item(parts.train)
     spec = encoder_spec(config.encoder)
     towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
@@ -283,22 +281,3 @@ def _recipe(config: Config, epochs: int | None) -> Recipe:
         return recipe
     final = min(recipe.final_epochs, chosen)
     return recipe.model_copy(update={"epochs": chosen, "final_epochs": final})
-
-
-def _check_sequences(sequences: Sequences) -> int:
-    """How many users have nothing to learn from; `DataError` if that is all of them."""
-    first = sequences.times_us[sequences.offsets[:-1]]
-    last = sequences.times_us[sequences.offsets[1:] - 1]
-    skipped = int(np.count_nonzero(first == last))
-    if skipped == len(sequences):
-        raise DataError(
-            f"training: none of {len(sequences)} users has two interactions at different times before the"
-            " cut to validation; there is nothing to learn from"
-        )
-    if skipped:
-        log.info(
-            "%d of %d users have no two interactions at different times, so nothing to predict from: skipped",
-            skipped,
-            len(sequences),
-        )
-    return skipped
