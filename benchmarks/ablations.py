@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.machine import emit, run
 from benchmarks.quality import METRICS, Method, row
-from benchmarks.world import World, add_data_arguments, log, open_world
+from benchmarks.world import World, add_data_arguments, log, open_world, parsed
 from learn_features.errors import LearnFeaturesError
 from learn_features.evaluation.baselines import tuned
 from learn_features.evaluation.baselines.mean_content import MeanContentParameters, mean_content
@@ -91,9 +91,7 @@ def comparisons(base: str) -> dict[str, tuple[str, str]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    asked = _parser().parse_args(arguments)
-    if asked.quick:
-        asked.seeds, asked.epochs = 1, 1
+    asked = parsed(_parser(), arguments, seeds=1, epochs=1)
     world = open_world(asked)
     base = {"sequence": A, "single": B}[world.towers.item_variant]
     methods: dict[str, Method] = {}

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import emit, run
-from benchmarks.world import World, add_data_arguments, log, open_world
+from benchmarks.world import World, add_data_arguments, log, open_world, parsed, seconds
 from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation import cold
 from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
@@ -60,9 +60,9 @@ class Method:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    asked = _parser().parse_args(arguments)
-    if asked.quick:
-        asked.seeds, asked.epochs, asked.budget_seconds, asked.baselines = 1, 2, 2.0, list(QUICK)
+    asked = parsed(
+        _parser(), arguments, seeds=1, epochs=2, budget_seconds=2.0, baselines=list(QUICK), paper=False
+    )
     started = time.monotonic()
     world = open_world(asked)
     seeds = range(asked.seeds)
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, method in methods.items():
         tell(name, method)
     tuning = train_towers(world, seeds, methods)
-    if asked.paper if asked.paper is not None else not asked.quick:
+    if asked.paper:
         add_paper(world, seeds, methods, asked.epochs)
     cold_rows, cold_claims = ask_cold(world, seeds, tuning, fitted_baselines)
     skipped = {name: method.not_run for name, method in fitted_baselines.items() if method.scorer is None}
@@ -264,19 +264,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--paper",
         action=argparse.BooleanOptionalAction,
+        default=True,
         help="the paper's own recipe as well, at a CPU's size (default: unless --quick)",
     )
     parser.add_argument(
         "--baselines",
-        type=lambda text: text.split(","),
+        type=_names,
         default=list(BASELINES),
         metavar="A,B,…",
         help=f"(all: {', '.join(BASELINES)})",
     )
     parser.add_argument(
-        "--budget-seconds", type=float, metavar="S", help="for tuning each baseline, instead of its own"
+        "--budget-seconds", type=seconds, metavar="S", help="for tuning each baseline, instead of its own"
     )
     return parser
+
+
+def _names(text: str) -> list[str]:
+    """Baselines, for argparse."""
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(BASELINES)):
+        raise argparse.ArgumentTypeError(f"{', '.join(map(repr, unknown))}: there are {', '.join(BASELINES)}")
+    return names
 
 
 if __name__ == "__main__":

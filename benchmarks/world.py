@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import math
 import sys
 import tempfile
 import time
@@ -72,6 +73,7 @@ class World:
 
 
 def open_world(asked: argparse.Namespace) -> World:
+    recipe = recipe_preset(asked.preset, **({"epochs": asked.epochs} if asked.epochs else {}))
     config = load()
     if asked.state:
         config = config.model_copy(update={"state": str(Path(asked.state).resolve())})
@@ -94,14 +96,13 @@ def open_world(asked: argparse.Namespace) -> World:
         f"{len(index):,} items, {len(parts.everything.items):,} interactions; {parts.kind}, "
         f"{len(parts.test):,} test cases; seen items are neither ranked nor asked for"
     )
-    changes = {"epochs": asked.epochs} if asked.epochs else {}
     towers = tower_preset(
         asked.preset,
         content_dimension=content.shape[1],
         has_times=parts.has_times,
         max_length=config.history.max_length,
     )
-    return World(parts, content, towers, recipe_preset(asked.preset, **changes))
+    return World(parts, content, towers, recipe)
 
 
 def read(items: str, interactions: str) -> Dataset:
@@ -128,7 +129,8 @@ def read(items: str, interactions: str) -> Dataset:
             dataset = read_dataset(folder)
         except DataError as error:
             raise DataError(named(str(error))) from None
-        return replace(dataset, warnings=[named(warning) for warning in dataset.warnings])
+        warnings = [named(warning) for warning in dataset.warnings]
+        return replace(dataset, warnings=warnings, log_file=interactions)
 
 
 def simulated() -> Dataset:
@@ -153,15 +155,39 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """A time, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return number
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None, **quick: Any) -> argparse.Namespace:
+    """`arguments`, which with --quick have other defaults."""
+    asked = parser.parse_args(arguments)
+    if not asked.quick:
+        return asked
+    parser.set_defaults(**quick)
+    return parser.parse_args(arguments)
+
+
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """What benchmarks on real data have in common."""
     parser.add_argument("--items", metavar="FILE", help="items table (parquet, csv or jsonl)")
     parser.add_argument("--interactions", metavar="FILE", help="interactions table")
-    parser.add_argument("--quick", action="store_true", help="small; simulated if no data is named")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few seeds and epochs where none are named; simulated data if none are",
+    )
     parser.add_argument("--split", choices=["leave_one_out", "global_time"], default="leave_one_out")
     parser.add_argument(
         "--min-interactions",
-        type=int,
+        type=_count,
         default=5,
         metavar="N",
         help="leave out users with fewer (%(default)s)",

@@ -79,12 +79,14 @@ def split(
     if kind == "auto":
         kind = "global_time" if dataset.has_times else "leave_one_out"
     if kind == "global_time" and not dataset.has_times:
-        raise DataError("a split by time needs event_timestamp; the data set has only an order (position)")
+        raise DataError(
+            f"{dataset.log_file}: a split by time needs event_timestamp; there is only an order (position)"
+        )
     if len(log.items) == 0:
         types = ", ".join(dataset.interactions[c.EVENT_TYPE].unique().sort().head(8))
         raise DataError(
-            f"no interaction with a known item counts under the history rule (event_types "
-            f"{rule.event_types}, min_value {rule.min_value}); the log has the types {types}: "
+            f"{dataset.log_file}: no interaction with a known item counts under the history rule ("
+            f"event_types {rule.event_types}, min_value {rule.min_value}); the log has the types {types}: "
             "change history in learn.yaml"
         )
     part = _parts_by_time(log) if kind == "global_time" else _parts_by_user(log)
@@ -102,10 +104,10 @@ def split(
     for name, cases in (("validation", result.validation), ("test", result.test)):
         if len(cases) == 0:
             raise DataError(
-                f"the {name} part of the split ({kind}) asks nobody anything: of {len(log):,} users with "
-                f"{len(log.items):,} interactions none has a history before the cut and after it an item not "
-                "taken before; give users who take new items to the end, or a longer stretch of time"
-                f"{_tied(log, kind)}"
+                f"{dataset.log_file}: the {name} part of the split ({kind}) asks nobody anything: of "
+                f"{len(log):,} users with {len(log.items):,} interactions none has a history before the cut "
+                "and after it an item not taken before; give users who take new items to the end, or a "
+                f"longer stretch of time{_tied(log, kind)}"
             )
     return result
 

@@ -28,12 +28,14 @@ class Dataset:
     interactions  user_id, item_id, event_timestamp (Datetime µs UTC), event_id, event_type, value; each
                   event once, by user and then in contract order; may name items that `items` lacks
     has_times     False: there is only an order, and times are base date + position seconds
+    log_file      where the interactions were read, for messages
     """
 
     items: pl.DataFrame
     interactions: pl.DataFrame
     has_times: bool
     warnings: list[str] = field(default_factory=list)
+    log_file: str = INTERACTIONS
 
 
 def read_dataset(
@@ -61,7 +63,7 @@ def read_dataset(
         warnings.append(f"{item_table.path}: has no {', '.join(absent)}, named in data.item_attributes")
     interactions, has_times = read_interactions(log_table, now_us, warnings)
     check_known_items(interactions, items, log_table, config.max_unknown_item_share, warnings)
-    return Dataset(items, interactions, has_times, warnings)
+    return Dataset(items, interactions, has_times, warnings, str(log_table.path))
 
 
 def write_dataset(folder: str | Path, items: pl.DataFrame, interactions: pl.DataFrame) -> None:

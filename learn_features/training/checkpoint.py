@@ -1,7 +1,8 @@
 """What a killed run goes on from: `<run>/checkpoint/`, there until `run.json` is written.
 
-state.json                  what was trained (inputs), where it stands (counters), the tensors (name, digest)
-tensors-<n>.safetensors     weights, residuals, averages, optimiser moments, best weights
+state.json                  what was trained (inputs), the tensors (name, digest)
+tensors-<n>.safetensors     weights, residuals, averages, optimiser moments, best weights; where the training
+                            stands (counters, JSON in the metadata), so that one digest covers both
 
 `state.json` is renamed last and names the tensors it belongs to: at every moment one whole checkpoint
 is there, or none.
@@ -24,9 +25,11 @@ from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
 
-FORMAT = 6
+FORMAT = 7
 ARCHITECTURE = "towers"
 """The part of the inputs that says what the tensors are."""
+COUNTERS = "counters"
+"""Key of the tensors' metadata."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,6 @@ class _State(BaseModel):
     """state.json."""
 
     inputs: dict[str, Any]
-    counters: dict[str, Any]
     number: int
     tensors: str
     sha256: str
@@ -76,11 +78,9 @@ class Checkpoints:
         name = f"tensors-{self._number:08d}.safetensors"
         whole_tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         with whole(self.folder / name) as aside, disk_errors(self.folder / name):
-            save_file(whole_tensors, aside)
+            save_file(whole_tensors, aside, {COUNTERS: json.dumps(dict(counters))})
         digest = sha256_of(self.folder / name)
-        state = _State(
-            inputs=self._inputs, counters=dict(counters), number=self._number, tensors=name, sha256=digest
-        )
+        state = _State(inputs=self._inputs, number=self._number, tensors=name, sha256=digest)
         write_text(self.folder / CHECKPOINT_STATE_FILE, json.dumps(state.model_dump()))
         for file in self.folder.glob("*tensors-*"):
             if file.name != name:
@@ -97,7 +97,7 @@ class Checkpoints:
         Raises `BundleError` if it is of another architecture or damaged, `ConfigError` if it is of
         other inputs: two half runs are never joined to one.
         """
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
 
         state = self._state()
@@ -107,7 +107,9 @@ class Checkpoints:
         tensors_file = self.folder / Path(state.tensors).name
         try:
             if sha256_of(tensors_file) == state.sha256:
-                return Saved(state.counters, load_file(tensors_file))
+                with safe_open(tensors_file, "pt") as saved:
+                    counters = json.loads(saved.metadata()[COUNTERS])
+                return Saved(counters, load_file(tensors_file))
         except (OSError, SafetensorError) as error:
             raise BundleError(f"{tensors_file}: cannot be read ({error}); start anew with --fresh") from None
         raise BundleError(f"{tensors_file}: is damaged (its digest is another); start anew with --fresh")

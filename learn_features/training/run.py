@@ -29,7 +29,7 @@ from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import EncoderSpec
 from learn_features.contracts.run_files import CHECKPOINT_FOLDER, METRICS_FILE, RUN_FILE
 from learn_features.durable import write_text
-from learn_features.errors import BundleError, ConfigError
+from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.config import TowerConfig
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.recipe import Recipe
@@ -152,8 +152,9 @@ def read_run(folder: str | Path) -> TrainingRun:
     except OSError as error:
         raise BundleError(f"{file}: cannot be read ({error.strerror}); train into this folder") from None
     except ValidationError as error:
+        wrong = "; ".join(problems(error, "run")[:5])
         raise BundleError(
-            f"{file}: is not a training run of this release (train again, with --fresh): {error}"
+            f"{file}: is no training run of this release ({wrong}); train again, with --fresh"
         ) from None
 
 

@@ -35,6 +35,21 @@ def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
     assert all(row["recall_at_10_interval"][0] <= row["recall_at_10"] for row in rivals)
 
 
+def test_quick_is_for_what_is_not_named(capsys):
+    """And a name that there is not is said before anything is read."""
+    asked = quality.parsed(quality._parser(), ["--quick", "--seeds", "2", "--paper"], seeds=1, epochs=3)
+    assert (asked.seeds, asked.epochs, asked.paper) == (2, 3, True)
+    for wrong, said in (
+        (["--baselines", "item_cf,esae"], "'esae': there are popularity"),
+        (["--budget-seconds", "-1"], "-1 is no number of seconds"),
+    ):
+        with pytest.raises(SystemExit):
+            quality.main([*wrong, "--items", "none.csv", "--interactions", "none.csv"])
+        assert said in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="smal is unknown"):
+        quality.main(["--preset", "smal", "--items", "none.csv", "--interactions", "none.csv"])
+
+
 def test_ablations_have_a_row_for_every_variant_and_claims_are_what_rows_say(capsys, tmp_path):
     ablations.main(["--quick", "--json", "--state", str(tmp_path)])
     printed = capsys.readouterr()

@@ -85,7 +85,9 @@ def test_damage_is_named(tmp_path):
     tensors = tmp_path / "checkpoint" / "tensors-00000001.safetensors"
     whole = tensors.read_bytes()
     flipped = whole[:-1] + bytes([whole[-1] ^ 0x80])
-    for broken in (whole[:-5], flipped):
+    another_step = whole.replace(rb"{\"step\": 1", rb"{\"step\": 2")
+    assert another_step != whole
+    for broken in (whole[:-5], flipped, another_step):
         tensors.write_bytes(broken)
         with pytest.raises(BundleError, match=r"tensors-00000001.*: is damaged .* --fresh"):
             Checkpoints(tmp_path, INPUTS, 60).load()
@@ -95,7 +97,7 @@ def test_damage_is_named(tmp_path):
     state = tmp_path / "checkpoint" / "state.json"
     known = json.loads(state.read_text())
     for broken, said in (
-        (json.dumps({"inputs": INPUTS}), "counters: Field required"),
+        (json.dumps({"inputs": INPUTS}), "tensors: Field required"),
         (json.dumps({**known, "inputs": 3}), "inputs: Input should be an object"),
         ("[]", "state: Input should be an object"),
         (json.dumps(known)[:-1], "state: Invalid JSON"),
