@@ -7,13 +7,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from learn_features.config import Config
+from learn_features.content.checked import BLOCK
 from learn_features.content.embed import Progress, embed_catalogue, open_store
 from learn_features.contracts import columns as c
 from learn_features.durable import whole
 from learn_features.errors import DataError
-
-BLOCK = 65_536
-"""Items that are looked up at once."""
 
 
 def write_content(config: Config, items: pl.DataFrame, file: Path, progress: Progress | None = None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from learn_features.towers.weights import tensors
 from learn_features.training import fit as fitting
@@ -53,35 +54,43 @@ def killed(folder: Path, where: str, number: int) -> None:
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
+def counters_in(folder: Path) -> dict:
+    state = json.loads((folder / "checkpoint" / "state.json").read_text())
+    with safe_open(folder / "checkpoint" / state["tensors"], "pt") as saved:
+        return json.loads(saved.metadata()["counters"])
+
+
 def test_sigkill_in_both_phases_and_inside_a_checkpoint(uninterrupted, tmp_path):
     """The tuning phase has 3 × 4 steps, the final one 2 × 6; checkpoints also at the ends of epochs."""
     assert [epoch.steps for epoch in uninterrupted.epochs] == [4, 4, 4, 6, 6]
     step = random.randint(1, 12)
     killed(tmp_path, "step", step)
-    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
-    assert (state["counters"]["now"]["step"], state["counters"]["ended"]) == (step, [])
+    counters = counters_in(tmp_path)
+    assert (counters["now"]["step"], counters["ended"]) == (step, [])
     # past what is left of tuning: the steps, the ends of epochs, then somewhere in the final phase
     left = 12 - step + 3 - (step - 1) // 4
     killed(tmp_path, "save", left + random.randint(3, 9))
-    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
-    assert len(state["counters"]["ended"]) == 1
+    counters = counters_in(tmp_path)
+    assert len(counters["ended"]) == 1
     seen = []
     resumed = checkpointed(tmp_path, on_resume=lambda phase, at: seen.append((phase, at)))
-    assert seen == [("final", state["counters"]["now"]["step"])]
+    assert seen == [("final", counters["now"]["step"])]
     assert_same(resumed, uninterrupted)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "together"),
     [
-        {"loss": "dense_all_action", "final": "refit", "accumulate": 2, "logq": True},
-        {"final": "refit", "patience": 1, "epochs": 6},
-        {"final": "none", "ema": 0.0},
+        ({"loss": "dense_all_action", "final": "refit", "accumulate": 2, "logq": True}, 1),
+        ({"final": "refit", "patience": 1, "epochs": 6}, 1),
+        ({"final": "none", "ema": 0.0}, 1),
+        ({}, 2),
     ],
+    ids=["dense all action", "refit", "one phase", "interactions of one time"],
 )
-def test_stopped_every_few_steps(changes, tmp_path):
+def test_stopped_every_few_steps(changes, together, tmp_path):
     recipe = RESUMED.model_copy(update=changes)
-    whole = fit(make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=0)
+    whole = fit(make_split(True, together=together), content_of(), WITH_RESIDUALS, recipe, seed=0)
     resumed, stops = None, 0
     while resumed is None:
         left = random.randint(1, 3)
@@ -93,7 +102,7 @@ def test_stopped_every_few_steps(changes, tmp_path):
                 raise Stopped
 
         try:
-            resumed = checkpointed(tmp_path, recipe, progress=stop)
+            resumed = checkpointed(tmp_path, recipe, together=together, progress=stop)
         except Stopped:
             stops += 1
     assert stops > 4

@@ -31,35 +31,38 @@ RECIPE = Recipe(
 )
 
 
-def make_split(learnable: bool, seed: int = 0) -> Split:
-    """Each user stays in the cluster (item % CLUSTERS) that follows the first item's; noise: nowhere."""
+def make_split(learnable: bool, seed: int = 0, *, together: int = 1) -> Split:
+    """Each user stays in the cluster (item % CLUSTERS) that follows the first item's; noise: nowhere.
+
+    `together`: so many interactions of a user have one time.
+    """
     rng = np.random.default_rng(seed)
     items = rng.integers(0, ITEMS, size=(USERS, LENGTH))
     if learnable:
         items = items // CLUSTERS * CLUSTERS + (np.arange(USERS) % CLUSTERS)[:, None]
-    return split_of(items)
+    return split_of(items, together)
 
 
-def split_of(items: np.ndarray) -> Split:
+def split_of(items: np.ndarray, together: int = 1) -> Split:
     """Leave-one-out of sequences (users, length)."""
     return Split(
         kind="leave_one_out",
-        train=_sequences(items[:, :-2]),
+        train=_sequences(items[:, :-2], together),
         validation=_cases(items[:, :-1]),
-        train_and_validation=_sequences(items[:, :-1]),
+        train_and_validation=_sequences(items[:, :-1], together),
         test=_cases(items),
-        everything=_sequences(items),
+        everything=_sequences(items, together),
         data_cutoff_us=items.shape[1] - 1,
     )
 
 
-def _sequences(items: np.ndarray) -> Sequences:
+def _sequences(items: np.ndarray, together: int = 1) -> Sequences:
     users, length = items.shape
     return Sequences(
         user_ids=[str(u) for u in range(users)],
         offsets=np.arange(0, users * length + 1, length),
         items=items.ravel().astype(np.int32),
-        times_us=np.tile(np.arange(length), users),
+        times_us=np.tile(np.arange(length) // together, users),
     )
 
 
@@ -89,11 +92,14 @@ RESUMED = RECIPE.model_copy(update={"ema": 0.9, "final_epochs": 2})
 WITH_RESIDUALS = TOWERS.model_copy(update={"residuals": True, "similar_items": 100})
 
 
-def checkpointed(folder: Path, recipe: Recipe = RESUMED, seconds: float = 0.0, **more) -> Fitted:
+def checkpointed(
+    folder: Path, recipe: Recipe = RESUMED, seconds: float = 0.0, *, together: int = 1, **more
+) -> Fitted:
     """`fit` with a checkpoint after every step in `folder`."""
     checkpoints = checkpoint.Checkpoints(folder, {"recipe": recipe.model_dump(mode="json")}, seconds)
     return fit(
-        make_split(True), content_of(), WITH_RESIDUALS, recipe, seed=0, checkpoints=checkpoints, **more
+        make_split(True, together=together), content_of(), WITH_RESIDUALS, recipe, seed=0,
+        checkpoints=checkpoints, **more,
     )  # fmt: skip
 
 
