@@ -20,12 +20,11 @@ if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.machine import emit, run
-from benchmarks.quality import METRICS, Method, row
+from benchmarks.methods import METRICS, Method, figures, row, table_of
 from benchmarks.world import World, add_data_arguments, log, open_world, parsed
+from learn_features.console import open_console
 from learn_features.errors import LearnFeaturesError
 from learn_features.evaluation.baselines import tuned
 from learn_features.evaluation.baselines.mean_content import MeanContentParameters, mean_content
@@ -171,22 +170,17 @@ def _compared(ours: Method, theirs: Method, metric: str) -> tuple[Interval, Inte
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    table = Table("variant", "Recall@10", "", "NDCG@10", "", "runs", "seconds")
-    differences = Table("claim", "ahead", "behind", *(f"{metric}, difference" for metric in METRICS))
+    table = table_of("variant", "Recall@10", "", "NDCG@10", "", "runs", "seconds")
+    differences = table_of("claim: ahead, behind", *(f"{metric}, difference" for metric in METRICS))
     for line in rows:
         if "claim" in line:
             cells = [
                 "{:+.4f} ({:+.4f} to {:+.4f})".format(*line[f"{metric}_difference"]) for metric in METRICS
             ]
-            differences.add_row(line["claim"], line["better"], line["worse"], *cells)
+            differences.add_row(f"{line['claim']}: {line['better']}, {line['worse']}", *cells)
             continue
-        cells = [
-            part
-            for metric in METRICS
-            for part in (f"{line[metric]:.4f}", "{:.4f}–{:.4f}".format(*line[f"{metric}_interval"]))
-        ]
-        table.add_row(line["method"], *cells, str(line["runs"]), f"{line['seconds']:.0f}")
-    out = Console()
+        table.add_row(line["method"], *figures(line), str(line["runs"]), f"{line['seconds']:.0f}")
+    out = open_console()
     out.print(table)
     out.print(differences)
 

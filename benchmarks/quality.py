@@ -16,7 +16,7 @@ it found, and answer the same test cases. Cold items: a tenth of the items leave
 import argparse
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,15 @@ if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.machine import emit, run
-from benchmarks.world import World, add_data_arguments, log, open_world, parsed, seconds
+from benchmarks.methods import METRICS, Method, figures, row, table_of, tell
+from benchmarks.world import PLACES, World, add_data_arguments, log, open_world, parsed, seconds
+from learn_features.console import open_console
 from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation import cold
 from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
-from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.timed_prior import TimedParameters, timed, tune_timed
 from learn_features.towers.config import tower_preset
 from learn_features.towers.scoring import scorer
@@ -41,22 +40,7 @@ from learn_features.training.fit import Tuning
 from learn_features.training.recipe import recipe_preset
 from learn_features.training.trained import Trained
 
-METRICS = ("recall_at_10", "ndcg_at_10")
 OURS, CONTENT, RECENT = "towers", "content", "recent_popularity"
-
-
-@dataclass
-class Method:
-    """One row: answers to the test cases, one of each run."""
-
-    sees_clock: bool
-    seconds: float
-    answers: list[Evaluated] = field(default_factory=list)
-    note: str = ""
-
-    def values(self, metric: str) -> np.ndarray:
-        """(runs, cases)"""
-        return np.stack([answer.per_case(metric) for answer in self.answers])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,13 +61,20 @@ def main(arguments: list[str] | None = None) -> None:
     }
     for name, method in methods.items():
         tell(name, method)
-    tuning = train_towers(world, seeds, methods)
-    if asked.paper:
-        add_paper(world, seeds, methods, asked.epochs)
-    cold_rows, cold_claims = ask_cold(world, seeds, tuning, fitted_baselines)
     skipped = {name: method.not_run for name, method in fitted_baselines.items() if method.scorer is None}
-    rows = [row(name, method) for name, method in methods.items()] + cold_rows
-    claims = {**lifts(methods), **cold_claims}
+    cold_rows: list[dict[str, Any]] = []
+    claims: dict[str, Interval] = {}
+    failed = ""
+    try:
+        tuning = train_towers(world, seeds, methods)
+        claims = lifts(methods)
+        if asked.paper:
+            add_paper(world, seeds, methods, asked.epochs)
+        cold_rows, of_cold = ask_cold(world, seeds, tuning, fitted_baselines)
+        claims |= of_cold
+    except ConfigError as error:
+        failed = str(error)
+    rows = [row(name, method) for name, method in methods.items() if method.answers] + cold_rows
     rows.append({"method": "whole run", "seconds": time.monotonic() - started, "not_run": skipped})
     emit(
         "quality",
@@ -92,6 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
         asked.json,
         lambda: show(rows, claims),
     )
+    if failed:
+        raise ConfigError(f"what is above is all there is: {failed}")
 
 
 def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuning:
@@ -175,33 +168,29 @@ def ask_cold(
     parts = cold.without(world.parts, held_out)
     cases = world.parts.test.targeting(held_out)
     log.print(f"cold items: {held_out.sum():,} held out, {len(cases):,} test cases ask for one")
-    whole, among = Method(False, 0.0), Method(False, 0.0)
+    among = {"cold": None, "cold, among cold": held_out}
+    if held_out.sum() <= PLACES:
+        del among["cold, among cold"]
+        log.print(f"cold items: too few to be ranked among themselves, as {PLACES} places hold them all")
+    ours = {name: Method(False, 0.0) for name in among}
     for seed in seeds:
         started = time.monotonic()
         score = world.scorer(world.fit(parts, seed, tuning, later=np.flatnonzero(held_out)))
-        whole.seconds += time.monotonic() - started
-        whole.answers.append(world.ask(score, cases))
-        among.answers.append(world.ask(score, cases, candidates=held_out))
-        tell("cold: towers", whole)
-        tell("cold, among cold: towers", among)
-    rows = [row("cold: towers", whole), row("cold, among cold: towers", among)]
+        ours["cold"].seconds += time.monotonic() - started
+        for name, method in ours.items():
+            method.answers.append(world.ask(score, cases, candidates=among[name]))
+            tell(f"{name}: towers", method)
+    rows = [row(f"{name}: towers", method) for name, method in ours.items()]
     pooled = fitted[CONTENT].scorer if CONTENT in fitted else None
     if pooled is None:
         return rows, {}
-    theirs = Method(False, 0.0, [world.ask(pooled, cases)])
-    theirs_among = Method(False, 0.0, [world.ask(pooled, cases, candidates=held_out)])
-    rows += [row("cold: content", theirs), row("cold, among cold: content", theirs_among)]
-    resample = Bootstrap(len(cases))
+    theirs = {name: Method(False, 0.0, [world.ask(pooled, cases, candidates=among[name])]) for name in among}
+    rows += [row(f"{name}: content", method) for name, method in theirs.items()]
+    resample, of = Bootstrap(len(cases)), METRICS[0]
+    claims = {"cold": "cold_recall_lift", "cold, among cold": "cold_only_recall_lift"}
     return rows, {
-        "cold_recall_lift": resample.ratio(whole.values(METRICS[0]), theirs.values(METRICS[0])),
-        "cold_only_recall_lift": resample.ratio(among.values(METRICS[0]), theirs_among.values(METRICS[0])),
+        claims[name]: resample.ratio(ours[name].values(of), theirs[name].values(of)) for name in among
     }
-
-
-def tell(name: str, method: Method) -> None:
-    """The newest answers as they come, so that a run that is stopped has said something."""
-    newest = method.answers[-1].means()
-    log.print(f"  test: {name}: " + ", ".join(f"{metric} {newest[metric]:.4f}" for metric in METRICS))
 
 
 def lifts(methods: dict[str, Method]) -> dict[str, Interval]:
@@ -223,32 +212,17 @@ def lifts(methods: dict[str, Method]) -> dict[str, Interval]:
     return claims
 
 
-def row(name: str, method: Method) -> dict[str, Any]:
-    resample = Bootstrap(len(method.answers[0]))
-    values: dict[str, Any] = {"method": name, "sees_clock": method.sees_clock, "runs": len(method.answers)}
-    for metric in METRICS:
-        interval = resample.interval(method.values(metric))
-        values[metric] = interval.value
-        values[f"{metric}_interval"] = [interval.low, interval.high]
-        values[f"{metric}_runs"] = method.values(metric).mean(axis=1).tolist()
-    return {**values, "cases": len(method.answers[0]), "seconds": method.seconds, "note": method.note}
-
-
 def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
-    table = Table("method", "Recall@10", "", "NDCG@10", "", "runs", "cases", "seconds", "clock")
+    table = table_of("method", "Recall@10", "", "NDCG@10", "", "runs", "cases", "seconds", "clock")
     for line in rows:
         if "recall_at_10" not in line:
             continue
-        cells = [
-            part
-            for metric in METRICS
-            for part in (f"{line[metric]:.4f}", "{:.4f}–{:.4f}".format(*line[f"{metric}_interval"]))
-        ]
         clock = "yes" if line["sees_clock"] else ""
         table.add_row(
-            line["method"], *cells, str(line["runs"]), f"{line['cases']:,}", f"{line['seconds']:.0f}", clock
-        )
-    out = Console()
+            line["method"], *figures(line), str(line["runs"]), f"{line['cases']:,}",
+            f"{line['seconds']:.0f}", clock,
+        )  # fmt: skip
+    out = open_console()
     out.print(table)
     for name, interval in claims.items():
         out.print(f"{name:24} {interval.value:.3f}  ({interval.low:.3f}–{interval.high:.3f})")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from rich.console import Console
 
-from learn_features.config import load
+from learn_features.config import DataConfig, load
+from learn_features.console import open_console
 from learn_features.content.embed import load_content
 from learn_features.contracts import columns as c
 from learn_features.data.cases import Cases
@@ -32,7 +32,10 @@ from learn_features.training.curves import Epoch
 from learn_features.training.fit import Fitted, Tuning, fit
 from learn_features.training.recipe import Recipe, recipe_preset
 
-log = Console(stderr=True)
+PLACES = 10
+"""Metrics are at so many."""
+
+log = open_console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def open_world(asked: argparse.Namespace) -> World:
         config = config.model_copy(update={"state": str(Path(asked.state).resolve())})
     if bool(asked.items) != bool(asked.interactions) or not (asked.items or asked.quick):
         sys.exit("name both --items FILE and --interactions FILE (--quick does without)")
-    dataset = read(asked.items, asked.interactions) if asked.items else simulated()
+    dataset = read(asked.items, asked.interactions, config.data) if asked.items else simulated()
+    for warning in dataset.warnings:
+        log.print(f"warning: {warning}", soft_wrap=True)
     users = dataset.interactions.group_by(c.USER_ID).len().filter(pl.col("len") >= asked.min_interactions)
     if users.is_empty():
         raise DataError(
@@ -96,6 +101,8 @@ def open_world(asked: argparse.Namespace) -> World:
         f"{len(index):,} items, {len(parts.everything.items):,} interactions; {parts.kind}, "
         f"{len(parts.test):,} test cases; seen items are neither ranked nor asked for"
     )
+    if len(index) <= PLACES:
+        log.print(f"warning: {len(index)} items are in the first {PLACES} places, whatever ranks them")
     towers = tower_preset(
         asked.preset,
         content_dimension=content.shape[1],
@@ -105,7 +112,7 @@ def open_world(asked: argparse.Namespace) -> World:
     return World(parts, content, towers, recipe)
 
 
-def read(items: str, interactions: str) -> Dataset:
+def read(items: str, interactions: str, config: DataConfig | None = None) -> Dataset:
     """Two files anywhere, as the data set that a folder would hold; what is said of them names them."""
     with tempfile.TemporaryDirectory() as folder:
         given: dict[str, str] = {}
@@ -126,7 +133,7 @@ def read(items: str, interactions: str) -> Dataset:
             return text
 
         try:
-            dataset = read_dataset(folder)
+            dataset = read_dataset(folder, config)
         except DataError as error:
             raise DataError(named(str(error))) from None
         warnings = [named(warning) for warning in dataset.warnings]

@@ -6,7 +6,7 @@ import polars as pl
 
 from learn_features.contracts import attributes as text_of
 from learn_features.contracts import columns as c
-from learn_features.data.checked import REPLACEMENT, SHOWN_ROWS, CheckedTable, reads_as_text
+from learn_features.data.checked import REPLACEMENT, SHOWN_ROWS, CheckedTable
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT)
 _TEXTS = tuple(name for name in c.ITEM_TEXT_COLUMNS if name != c.PRICE)
@@ -75,7 +75,7 @@ def unread_columns(table: CheckedTable, attributes: Sequence[str]) -> list[str]:
 
 def _further(table: CheckedTable, attributes: Sequence[str]) -> list[str]:
     there = set(table.further)
-    return [name for name in attributes if name in there and reads_as_text(table.raw(name).dtype)]
+    return [name for name in attributes if name in there and table.says_something(name)]
 
 
 def _with_attributes(given: pl.Series, table: CheckedTable, attributes: Sequence[str]) -> pl.Series:

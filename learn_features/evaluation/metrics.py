@@ -1,11 +1,15 @@
 """Ranking metrics from strict ranks: whatever scores as high as the target stands before it.
 
-A method that gives many items the same score gains nothing by it.
+A method that gives many items the same score gains nothing by it, nor by how a matrix product rounds: items
+of one vector get scores that differ in the last digit, by where they stand in the table.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+
+CLOSE = 2e-6
+"""Scores as near to each other, in shares of them, are the same."""
 
 
 def strict_ranks(scores: np.ndarray, target_offsets: np.ndarray, target_items: np.ndarray) -> np.ndarray:
@@ -23,7 +27,8 @@ def strict_ranks(scores: np.ndarray, target_offsets: np.ndarray, target_items: n
         targets = target_offsets[cases] + place
         own = scores[cases, target_items[targets]]
         rows = scores if len(cases) == len(scores) else scores[cases]
-        ahead = np.count_nonzero(rows >= own[:, None], axis=1)
+        level = own - own.dtype.type(CLOSE) * np.abs(own)
+        ahead = np.count_nonzero(rows >= level[:, None], axis=1)
         ranks[targets] = np.where(own > -np.inf, ahead, scores.shape[1])
     return ranks
 
@@ -35,7 +40,8 @@ def items_within(scores: np.ndarray, k: int) -> np.ndarray:
     if k >= scores.shape[1]:
         return np.asarray((scores > -np.inf).any(axis=0))
     first_beyond = torch.topk(torch.from_numpy(scores), k + 1, dim=1, sorted=True).values[:, k].numpy()
-    return np.asarray((scores > first_beyond[:, None]).any(axis=0))
+    level = first_beyond + np.where(np.isinf(first_beyond), 0, CLOSE * np.abs(first_beyond))
+    return np.asarray((scores > level[:, None].astype(scores.dtype)).any(axis=0))
 
 
 def recall(ranks: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:

@@ -42,6 +42,8 @@ SELECTED_BY = "ndcg_at_10"
 DIVERGED = 1.0
 """An epoch's mean loss so many nats above the first step's, which no training had touched, means that
 training has diverged."""
+WORSE = 0.2
+"""So many are more than one step differs from another by chance."""
 SETTLED_STEPS = 100
 """Before so many steps that is judged at the end of tuning only: the first ones may overshoot."""
 
@@ -116,6 +118,7 @@ class Loop:
                 on_epoch(epoch)
             if checkpoint is not None:
                 checkpoint(True)
+        self._look_at_kept()
         if self._best:
             self._put_best()
         elif self._averages is not None:
@@ -227,11 +230,26 @@ class Loop:
         first = self.counters.first_loss
         if first is not None and epoch.loss > first + DIVERGED:
             few = self.counters.step < SETTLED_STEPS
-            more = f", or with more epochs than these {self.counters.step} steps" if few else ""
-            raise ConfigError(
-                f"training: the loss grew from {first:.3f} at the first step to {epoch.loss:.3f} in epoch"
-                f" {epoch.epoch} of {self.phase.name}; {self.calmer}{more}"
-            )
+            more = f"; or give it more epochs, as {self.counters.step} steps are few" if few else ""
+            raise ConfigError(f"training: {self._grown(first, epoch)}; {self.calmer}{more}")
+
+    def _look_at_kept(self) -> None:
+        """A warning where the epoch that is kept does worse than the weights that the phase began with;
+        `ConfigError` where it was the best of many and has grown away."""
+        first, history = self.counters.first_loss, self.counters.history
+        if first is None or not history or not self._ranks.leads:
+            return
+        kept = history[self.counters.best_epoch - 1]
+        if self.counters.best_epoch:
+            self._check_growth(kept)
+        if kept.loss > first + WORSE:
+            log.warning("training: %s: nothing was learnt; %s", self._grown(first, kept), self.calmer)
+
+    def _grown(self, first: float, epoch: Epoch) -> str:
+        return (
+            f"the loss grew from {first:.3f} at the first step to {epoch.loss:.3f} in epoch {epoch.epoch} of"
+            f" {self.phase.name}"
+        )
 
     def update(self, batch: Any) -> None:
         """One optimiser step on `batch`."""

@@ -133,6 +133,33 @@ def test_columns_that_describe_an_item_become_attributes(folder: Folder) -> None
     assert blocks["attributes"].to_list() == dataset.items["attributes"].to_list()
 
 
+def test_columns_say_the_same_in_every_format(tmp_path: Path) -> None:
+    """CSV tells no numbers from text, and gaps turn whole ones into decimals; booleans are not read."""
+    items = pl.DataFrame(
+        {
+            "item_id": ["i1", "i2", "i3"],
+            "title": ["1.0", "One", "Two"],
+            "category": [1.0, None, 2.0],
+            "year": [2001.0, 1999.5, None],
+            "genre": [True, False, None],
+        }
+    )
+    log = pl.DataFrame({"user_id": ["u"], "item_id": ["i1"], "position": [0]})
+    read_items = []
+    for suffix, write in (("parquet", "write_parquet"), ("jsonl", "write_ndjson"), ("csv", "write_csv")):
+        path = tmp_path / suffix
+        path.mkdir()
+        getattr(items, write)(path / f"items.{suffix}")
+        log.write_parquet(path / "interactions.parquet")
+        dataset = read_dataset(path)
+        read_items.append(dataset.items.rows())
+        assert any("not read: genre;" in warning for warning in dataset.warnings)
+    assert read_items[0] == read_items[1] == read_items[2]
+    assert dataset.items["title"].to_list() == ["1.0", "One", "Two"]
+    assert dataset.items["category"].to_list() == ["1", None, "2"]
+    assert dataset.items["attributes"].to_list() == ["year 2001", "year 1999.5", None]
+
+
 @pytest.mark.parametrize("names", [("year", "year"), ("brand",)])
 def test_attributes_name_further_columns_once(names: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError, match="name further columns, each once"):

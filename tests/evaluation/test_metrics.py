@@ -10,7 +10,7 @@ from learn_features.data.cases import Cases
 from learn_features.evaluation import harness
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import evaluate
-from learn_features.evaluation.metrics import hit_rate, mrr, ndcg, recall, strict_ranks
+from learn_features.evaluation.metrics import hit_rate, items_within, mrr, ndcg, recall, strict_ranks
 
 SCORES = np.array(
     [
@@ -33,6 +33,22 @@ def test_a_method_that_scores_everything_alike_finds_nothing() -> None:
     ranks = strict_ranks(np.zeros((3, 100)), OFFSETS, TARGETS)
     assert ranks.tolist() == [100] * 4
     assert recall(ranks, OFFSETS, 10).sum() == ndcg(ranks, OFFSETS, 10).sum() == 0
+
+
+def test_what_differs_by_rounding_alone_is_level() -> None:
+    """As items of one vector do, by where they stand in a matrix product."""
+    scores = np.full((1, 60), 1.0, dtype=np.float32)
+    scores[0, :8] = 0.99999994
+    scores[0, 8] = 0.9999
+    last = [
+        strict_ranks(scores, np.array([0, 1]), np.array([item], dtype=np.int32))[0] for item in (0, 8, 59)
+    ]
+    assert last == [59, 60, 59]
+    assert not items_within(scores, 10).any()
+    assert np.flatnonzero(items_within(-scores, 1)).tolist() == [8]
+    assert items_within(scores, 59).sum() == 59
+    scores[0, 5] = 1.0001
+    assert np.flatnonzero(items_within(scores, 10)).tolist() == [5]
 
 
 def test_metrics_by_hand() -> None:

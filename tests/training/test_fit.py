@@ -153,17 +153,31 @@ class Told:
         return model.towers.log_scale * 0 + next(self.losses)
 
 
-def run_through(task, epochs):
+def run_through(task, epochs, *, validate=lambda _model: {"ndcg_at_10": 0.5}):
     towers = Towers(TOWERS.model_copy(update={"learnable_temperature": True}))
     model = Trained(towers, np.arange(ITEMS), ITEMS)
     phase = Phase("tune", 0, epochs=epochs, schedule_epochs=epochs, peak=1e-3, rate="learning_rate")
     run = Loop(model, task, RECIPE, phase, seed=0, ranks=alone())
-    run.run(validate=lambda _model: {"ndcg_at_10": 0.5})
+    run.run(validate=validate)
 
 
 def test_a_loss_that_grew_stops_at_the_end():
     with pytest.raises(ConfigError, match=r"from 2\.500 at .* to 6\.250 in epoch 3 of tune; start anew"):
         run_through(Told([2.5, 2.0, 6.25]), epochs=3)
+
+
+def test_what_is_worse_than_before_training_is_said(caplog):
+    run_through(Told([2.5, 2.0, 2.75]), epochs=3, validate=None)
+    assert "grew from 2.500 at the first step to 2.750 in epoch 3 of tune: nothing was learnt" in caplog.text
+    caplog.clear()
+    run_through(Told([2.5, 2.25, 2.75]), epochs=3)  # the first epoch is kept
+    assert "nothing" not in caplog.text
+
+
+def test_the_best_epoch_may_not_have_grown_either():
+    better = iter([0.1, 0.5, 0.2])
+    with pytest.raises(ConfigError, match=r"from 2\.500 at .* to 6\.250 in epoch 2 of tune; start anew"):
+        run_through(Told([2.5, 6.25, 2.75]), epochs=3, validate=lambda _: {"ndcg_at_10": next(better)})
 
 
 def test_a_loss_that_grows_stops_once_a_hundred_steps_have_settled_it():

@@ -1,0 +1,61 @@
+"""Rows of the benchmarks that rank: what methods answered, as JSON and as a table."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.world import log
+from learn_features.evaluation.bootstrap import Bootstrap
+from learn_features.evaluation.evaluated import Evaluated
+
+METRICS = ("recall_at_10", "ndcg_at_10")
+
+
+@dataclass
+class Method:
+    """One row: answers to the test cases, one of each run."""
+
+    sees_clock: bool
+    seconds: float
+    answers: list[Evaluated] = field(default_factory=list)
+    note: str = ""
+
+    def values(self, metric: str) -> np.ndarray:
+        """(runs, cases)"""
+        return np.stack([answer.per_case(metric) for answer in self.answers])
+
+
+def tell(name: str, method: Method) -> None:
+    """The newest answers as they come, so that a run that is stopped has said something."""
+    newest = method.answers[-1].means()
+    log.print(f"  test: {name}: " + ", ".join(f"{metric} {newest[metric]:.4f}" for metric in METRICS))
+
+
+def row(name: str, method: Method) -> dict[str, Any]:
+    resample = Bootstrap(len(method.answers[0]))
+    values: dict[str, Any] = {"method": name, "sees_clock": method.sees_clock, "runs": len(method.answers)}
+    for metric in METRICS:
+        interval = resample.interval(method.values(metric))
+        values[metric] = interval.value
+        values[f"{metric}_interval"] = [interval.low, interval.high]
+        values[f"{metric}_runs"] = method.values(metric).mean(axis=1).tolist()
+    return {**values, "cases": len(method.answers[0]), "seconds": method.seconds, "note": method.note}
+
+
+def figures(line: dict[str, Any]) -> list[str]:
+    """Cells of a `row`: each metric and its interval."""
+    return [
+        part
+        for metric in METRICS
+        for part in (f"{line[metric]:.4f}", "{:.4f}–{:.4f}".format(*line[f"{metric}_interval"]))
+    ]
+
+
+def table_of(name: str, *headings: str) -> Table:
+    """A table without lines in which only the first column may wrap."""
+    table = Table(name, box=None, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    return table
