@@ -116,12 +116,13 @@ def _tied(log: Sequences, kind: Kind) -> str:
     """What to say where so much has one time that no cut of the whole log is left."""
     _, counts = np.unique(log.times_us, return_counts=True)
     share = counts.max() / counts.sum()
-    if kind != "global_time" or share < HELD_OUT_SHARE:
+    if share < HELD_OUT_SHARE:
         return ""
-    return (
-        f" ({share:.0%} of them have one and the same time, inside of which no cut falls; the split"
-        " leave_one_out cuts each user's own sequence)"
-    )
+    same = f" ({share:.0%} of them have one and the same time, inside of which no cut falls"
+    newest, oldest = log.times_us[log.offsets[1:] - 1], log.times_us[log.offsets[:-1]]
+    if kind == "global_time" and (newest > oldest).any():
+        same += "; the split leave_one_out cuts each user's own sequence"
+    return same + ")"
 
 
 def _parts_by_time(log: Sequences) -> np.ndarray:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 CRITERION = "recall_at_10"
+FEW = 30
+"""Below so many cases intervals are narrower than they should be."""
 
 NAMES = {
     "towers": "the trained towers",
@@ -41,6 +43,9 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     winner = order[0]
     if methods[winner][CRITERION] == 0:
         return "On Recall@10 no method finds anything."
+    values = {(m[CRITERION], m.get("ndcg_at_10")) for m in methods.values()}
+    if len(order) > 1 and len(values) == 1:
+        return f"On Recall@10 all methods are level, with {methods[winner][CRITERION]:.4f}."
     verb = "win" if winner in ("towers", "content") else "wins"
     text = f"On Recall@10 {NAMES.get(winner, winner)} {verb} with {methods[winner][CRITERION]:.4f}"
     if len(order) > 1:
@@ -62,12 +67,17 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def reservation(
-    methods: Mapping[str, Mapping[str, float]], lead: Mapping[str, Mapping[str, Mapping[str, float]]]
+    methods: Mapping[str, Mapping[str, float]],
+    lead: Mapping[str, Mapping[str, Mapping[str, float]]],
+    cases: int,
 ) -> str:
     """A sentence where these cases do not tell the towers from the best of the others, else nothing.
 
-    `lead`: the towers' minus each other method's metrics, with the bounds `low` and `high`.
+    `lead`: the towers' minus each other method's metrics, with the bounds `low` and `high`, over so many
+    `cases`: of a few a bootstrap knows nothing.
     """
+    if cases < FEW:
+        return f" Too few to tell: {cases} test users."
     rival = next((method for method in ranked(methods) if method != "towers"), "")
     bounds = lead.get(rival, {}).get(CRITERION)
     if bounds is None or not bounds["low"] <= 0 <= bounds["high"]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,8 +13,7 @@ from learn_features.content.embed import load_content
 from learn_features.content.spec import encoder_spec
 from learn_features.contracts import columns as c
 from learn_features.contracts import times
-from learn_features.contracts.manifest import EncoderSpec
-from learn_features.contracts.run_files import EVALUATION_FILE
+from learn_features.contracts.run_files import EVALUATION_FILE, RUN_FILE
 from learn_features.data.digest import digest
 from learn_features.data.item_index import ItemIndex
 from learn_features.data.splits import Kind, split
@@ -27,7 +27,7 @@ from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.report import ranked, reservation, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
-from learn_features.towers.weights import describe, history_rule
+from learn_features.towers.weights import describe, encoder_of, history_rule
 
 MAX_CASES = 10_000
 TUNING_CASES = 1_000
@@ -70,7 +70,12 @@ def evaluate_run(
     parts = split(dataset, index, rule, _kind(run_folder, about, kind), repeats=not mask_history)
     _refuse_other_data(data_folder, run_folder, about, parts.digest(index.ids))
     _refuse_other_encoder(config, run_folder, about)
+    if not os.access(run_folder, os.W_OK):
+        raise ConfigError(f"{run_folder}: {EVALUATION_FILE} cannot be written there; evaluate a copy of it")
     vectors = load_content(config, dataset.items)
+    ours = tower_scorer(run_folder, vectors, index.ids)  # before hours of tuning: it may be damaged
+    for warning in dataset.warnings:
+        log.warning("%s", warning)
     warnings = [*dataset.warnings, *_other_content(run_folder, about, digest(vectors))]
     fitted = tuned(
         parts,
@@ -82,8 +87,9 @@ def evaluate_run(
         cases=TUNING_CASES,
         progress=on_baseline,
     )
-    scorers = {OURS: tower_scorer(run_folder, vectors, index.ids)}
-    scorers |= {name: method.scorer for name, method in fitted.items() if method.scorer is not None}
+    scorers = {OURS: ours} | {
+        name: method.scorer for name, method in fitted.items() if method.scorer is not None
+    }
     cases = parts.test.sample(max_cases)
     answers = evaluate(scorers, cases, ks=KS, mask_history=mask_history, coverage=True, progress=progress)
     methods = {name: answer.means() for name, answer in answers.items()}
@@ -101,7 +107,7 @@ def evaluate_run(
         "slices": by_slice(answers, slices(cases, parts.train_and_validation, len(index))),
         "baselines": {name: method.row() for name, method in fitted.items()},
         "winner": ranked(methods)[0],
-        "sentence": sentence(methods) + reservation(methods, intervals["towers_minus"]),
+        "sentence": sentence(methods) + reservation(methods, intervals["towers_minus"], len(cases)),
         "warnings": warnings,
     }
     write_text(Path(run_folder) / EVALUATION_FILE, json.dumps(result, indent=1))
@@ -137,7 +143,11 @@ def _refuse_other_data(
     data_folder: str | Path, run_folder: str | Path, about: Mapping[str, Any], ours: str
 ) -> None:
     """Towers that were trained on other data may have seen the answers."""
-    if about.get("digests", {}).get("data") != ours:
+    if not isinstance(about.get("digests"), dict):
+        raise BundleError(
+            f"{run_folder}/{RUN_FILE}: does not say on what data it was trained; train it again"
+        )
+    if about["digests"].get("data") != ours:
         raise ConfigError(
             f"{run_folder}: was trained on other data than {data_folder} (its items or their order, or its"
             " interactions before the test cut); evaluate it on the data it was trained on, or train on these"
@@ -146,7 +156,7 @@ def _refuse_other_data(
 
 def _other_content(run_folder: str | Path, about: Mapping[str, Any], ours: str) -> list[str]:
     """A warning where content vectors are not those that the towers were trained on."""
-    if about.get("digests", {}).get("content") == ours:
+    if about["digests"].get("content") == ours:
         return []
     warning = (
         f"{run_folder}: was trained on other content vectors: item texts have changed since, or were embedded"
@@ -157,7 +167,7 @@ def _other_content(run_folder: str | Path, about: Mapping[str, Any], ours: str) 
 
 
 def _refuse_other_encoder(config: Config, run_folder: str | Path, about: dict[str, Any]) -> None:
-    trained_on, configured = EncoderSpec.model_validate(about["encoder"]), encoder_spec(config.encoder)
+    trained_on, configured = encoder_of(run_folder, about), encoder_spec(config.encoder)
     if trained_on.id != configured.id:
         raise SpaceMismatch(
             f"{run_folder}: its towers read vectors of encoder {trained_on.id} ({trained_on.model}), but "

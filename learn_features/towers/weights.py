@@ -5,12 +5,12 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import torch
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
@@ -25,7 +25,7 @@ from learn_features.contracts.run_files import (
     RUN_WEIGHTS_FILE,
 )
 from learn_features.durable import sha256_of, whole
-from learn_features.errors import BundleError, MissingDependency
+from learn_features.errors import BundleError, MissingDependency, problems
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.identity import weights_sha256
 from learn_features.towers.model import Towers
@@ -33,6 +33,8 @@ from learn_features.towers.residuals import ItemResiduals
 
 LENDING = ("item.similar.contents", "item.similar.audiences")
 """Tensors with a row for each known item that lends to new ones; how many there are is the data's."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def tensors(towers: Towers) -> dict[str, Tensor]:
@@ -147,9 +149,11 @@ def describe(folder: str | Path) -> dict[str, Any]:
         if filesystem.exists(f"{path}/{name}"):
             try:
                 about = json.loads(_read(folder, name))
-                return dict(about)
             except ValueError as error:
                 raise BundleError(f"{folder}/{name}: is not a JSON object: {error}") from None
+            if not isinstance(about, dict):
+                raise BundleError(f"{folder}/{name}: is not a JSON object; train it again")
+            return about
     if filesystem.exists(f"{path}/{CHECKPOINT_FOLDER}/{CHECKPOINT_STATE_FILE}"):
         raise BundleError(f"{folder}: its training is not finished; give the same train command again")
     raise BundleError(
@@ -159,18 +163,25 @@ def describe(folder: str | Path) -> dict[str, Any]:
 
 def tower_config(folder: str | Path, about: Mapping[str, Any]) -> TowerConfig:
     """The architecture named in what `describe` returned."""
-    try:
-        return TowerConfig.model_validate(about.get("towers"))
-    except ValidationError as error:
-        raise BundleError(f"{folder}: its tower configuration is not valid: {error}") from None
+    return _part(folder, about, "towers", TowerConfig)
 
 
 def history_rule(folder: str | Path, about: Mapping[str, Any]) -> HistoryRule:
     """The history rule named in what `describe` returned."""
+    return _part(folder, about, "history", HistoryRule)
+
+
+def encoder_of(folder: str | Path, about: Mapping[str, Any]) -> manifest.EncoderSpec:
+    """The content encoder named in what `describe` returned."""
+    return _part(folder, about, "encoder", manifest.EncoderSpec)
+
+
+def _part(folder: str | Path, about: Mapping[str, Any], part: str, model: type[_Model]) -> _Model:
     try:
-        return HistoryRule.model_validate(about.get("history"))
+        return model.model_validate(about.get(part))
     except ValidationError as error:
-        raise BundleError(f"{folder}: its history rule is not valid: {error}") from None
+        wrong = "; ".join(problems(error, part, named=True)[:5])
+        raise BundleError(f"{folder}: {wrong}; train it again") from None
 
 
 def _read(folder: str | Path, name: str) -> bytes:

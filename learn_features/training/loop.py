@@ -211,7 +211,10 @@ class Loop:
                     progress(counters.step, self._steps)
         self.settle()
         if not counters.in_epoch:
-            raise ConfigError("training: an epoch has no batch; there are too few users with a next item")
+            raise ConfigError(
+                "training: an epoch has no batch; too few users have a next item, or new_item_share of"
+                " training.recipe holds out nearly all items"
+            )
         mean = counters.loss_sum / counters.in_epoch
         validation = self._validation(validate, number)
         rate = self._schedule.at(counters.step - 1)
@@ -237,12 +240,12 @@ class Loop:
         """A warning where the epoch that is kept does worse than the weights that the phase began with;
         `ConfigError` where it was the best of many and has grown away."""
         first, history = self.counters.first_loss, self.counters.history
-        if first is None or not history or not self._ranks.leads:
+        if first is None or not history:
             return
         kept = history[self.counters.best_epoch - 1]
         if self.counters.best_epoch:
             self._check_growth(kept)
-        if kept.loss > first + WORSE:
+        if kept.loss > first + WORSE and self._ranks.leads:
             log.warning("training: %s: nothing was learnt; %s", self._grown(first, kept), self.calmer)
 
     def _grown(self, first: float, epoch: Epoch) -> str:

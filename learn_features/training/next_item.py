@@ -106,7 +106,7 @@ class NextItem:
         if len(batch.targets) < of:
             raise ConfigError(
                 f"training: a batch of {len(batch.targets)} pairs cannot be cut into {of} parts (processes ×"
-                " accumulate); use fewer, or more training.recipe.pairs_per_step"
+                " accumulate); use fewer, or more training.recipe.pairs_per_step where the log has as many"
             )
         edges = np.array([number, number + 1]) * len(batch.targets) // of
         chosen = slice(*edges.tolist())

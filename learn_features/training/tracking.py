@@ -1,7 +1,7 @@
 """A training run in MLflow where MLFLOW_TRACKING_URI is set: params, curves, artefacts.
 
 A run that goes on from a checkpoint goes on in the same MLflow run. A server that fails while towers train
-costs curves, never the training.
+costs curves, never the training; a run that was deleted meanwhile gives way to a new one.
 """
 
 import json
@@ -115,12 +115,15 @@ def _forgiving() -> Iterator[None]:
 
 
 def _begun(client: Any, run_id: str | None, name: str) -> str:
-    """The run `run_id`, going on, or a new one in the experiment that is set."""
+    """The run `run_id`, going on, or a new one in the experiment that is set, where it was deleted."""
     from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
 
     if run_id is not None:
-        client.update_run(run_id, status="RUNNING")
-        return run_id
+        try:
+            client.update_run(run_id, status="RUNNING")
+            return run_id
+        except Exception as error:  # MLflow's stores raise their drivers' errors
+            log.warning("MLflow run %s cannot go on, another one begins: %s", run_id, error)
     experiment_name = MLFLOW_EXPERIMENT_NAME.get() or DEFAULT_EXPERIMENT
     experiment = client.get_experiment_by_name(experiment_name)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(experiment_name)

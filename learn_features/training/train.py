@@ -48,6 +48,8 @@ from learn_features.training.warm_start import open_parent
 __all__ = ["Fitted", "TrainReport", "fit", "train"]
 
 CHECKPOINT_SECONDS = 120.0
+OUTPUTS = (RUN_WEIGHTS_FILE, RESIDUALS_FILE, METRICS_FILE, CURVES_FILE)
+"""What a run leaves beside `run.json`."""
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +141,7 @@ def _train(
         if not fresh:
             _finished_here(folder, known)
         cleanup.enter_context(run_folder_files.alone_in(folder))
-        for name in (CONTENT_FILE, RUN_WEIGHTS_FILE, RESIDUALS_FILE, METRICS_FILE, CURVES_FILE, RUN_FILE):
+        for name in (CONTENT_FILE, RUN_FILE, *OUTPUTS):
             for stray in folder.glob(f".{name}.*.tmp"):  # of a process that was killed while it wrote
                 stray.unlink()
         cleanup.callback(content_file.unlink, missing_ok=True)
@@ -171,8 +173,8 @@ def _train(
     with tracking(uri, folder.name, None if fresh else checkpoints.folder, params) as tracker:
         if ranks.leads and fresh:  # only now that nothing above has refused
             checkpoints.clear()
-            (folder / RUN_FILE).unlink(missing_ok=True)
-            (folder / EVALUATION_FILE).unlink(missing_ok=True)
+            for name in (RUN_FILE, EVALUATION_FILE, *OUTPUTS):
+                (folder / name).unlink(missing_ok=True)
         if tracker is not None:
             tracker.note_in(checkpoints.folder)
         ranks.wait()

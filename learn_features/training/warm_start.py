@@ -109,7 +109,7 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
         if differing:
             changes = ", ".join(f"{key} {theirs.get(key)!r} → {ours.get(key)!r}" for key in differing)
             raise SpaceMismatch(
-                f"{uri}: its {part} differs ({changes}); train without a parent, or with its settings"
+                f"{uri}: another {part} than here ({changes}); train without a parent, or with its settings"
             )
     towers = Towers(config)
     state = load_towers(uri).state_dict()
@@ -118,7 +118,10 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
     own = towers.state_dict()
     towers.load_state_dict({name: state.get(name, own[name]) for name in own})
     try:
-        kind, until = about["split"], datetime.fromisoformat(about["trained_until"])
+        kind = about["split"]
+        until = datetime.fromisoformat(about["trained_until"])
+        if until.tzinfo is None:
+            raise ValueError("a time without a zone")
     except (KeyError, TypeError, ValueError):
         raise BundleError(f"{uri}: does not say on what it was trained; train it again") from None
     return Parent(towers, about.get("space_id"), load_residuals(uri), kind, until)

@@ -163,3 +163,7 @@ def test_a_log_that_ends_in_one_moment_is_told_how_it_can_be_split():
     ties = [("a", "x", 1), ("b", "y", 2), *((user, item, 9) for user in "abc" for item in ("v", "w"))]
     with pytest.raises(DataError, match=r"75% of them have one and the same time.*leave_one_out"):
         divide(dataset(ties), "global_time")
+    one_moment = [(user, item, 9) for user in "abc" for item in "vwx"]
+    for kind in ("global_time", "leave_one_out"):
+        with pytest.raises(DataError, match=r"100% of them have one and the same time.*no cut falls\)$"):
+            divide(dataset(one_moment), kind)

@@ -28,7 +28,7 @@ def test_towers_last_and_zero() -> None:
     text = sentence(_methods(towers=0.0, item_cf=0.2, popularity=0.1))
     assert text.endswith("third with 0.0000: they beat nothing and lose to tuned item-CF and popularity.")
     assert "far above" in sentence(_methods(item_cf=0.1, towers=0.0))
-    assert "as good as" in sentence(_methods(item_cf=0.1, content=0.1))
+    assert "as good as" in sentence(_methods(item_cf=0.1, content=0.1, popularity=0.05))
 
 
 def test_equal_values_are_level() -> None:
@@ -44,6 +44,15 @@ def test_equal_values_are_level() -> None:
     )
 
 
+def test_where_all_are_level_nobody_wins() -> None:
+    assert sentence(_methods(towers=1.0, content=1.0)) == "On Recall@10 all methods are level, with 1.0000."
+
+
+def test_a_few_cases_tell_nothing() -> None:
+    lead = {"content": {"recall_at_10": {"low": -0.5, "high": -0.5}}}
+    assert reservation(_methods(towers=0.0, content=0.5), lead, 1) == " Too few to tell: 1 test users."
+
+
 def test_nobody_wins_with_nothing() -> None:
     assert sentence(_methods(towers=0.0, content=0.0)) == "On Recall@10 no method finds anything."
 
@@ -52,11 +61,11 @@ def test_what_the_cases_do_not_tell_apart_is_said() -> None:
     methods = _methods(towers=0.172, item_cf=0.175, popularity=0.05)
     for low, high, said in ((-0.012, 0.007, True), (0.001, 0.02, False), (-0.02, -0.001, False)):
         lead = {"item_cf": {"recall_at_10": {"low": low, "high": high}}}
-        text = reservation(methods, lead)
+        text = reservation(methods, lead, 1000)
         assert bool(text) == said
         if said:
             assert text == (
                 " Too close to call: the towers' lead over tuned item-CF has the 95 % interval"
                 " -0.0120 to +0.0070."
             )
-    assert not reservation(_methods(towers=0.1), {})
+    assert not reservation(_methods(towers=0.1), {}, 1000)

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from learn_features.cli.main import app
 from learn_features.config import CONFIG_VARIABLE, Config, EncoderConfig, TrainingConfig
-from learn_features.errors import BundleError, ConfigError, SpaceMismatch
+from learn_features.errors import BundleError, ConfigError, LearnFeaturesError, SpaceMismatch
+from learn_features.evaluation import run as evaluation_run
+from learn_features.evaluation.baselines import registry
 from learn_features.evaluation.run import evaluate_run
 from learn_features.simulation.world import simulate
 from learn_features.training.train import train
@@ -51,6 +53,33 @@ def test_other_data_than_the_runs_are_refused(trained: tuple[Config, Path, Path]
     log.head(log.height * 3 // 4).write_parquet(tmp_path / "interactions.parquet")
     with pytest.raises(ConfigError, match="was trained on other data than"):
         evaluate_run(config, tmp_path, run)
+
+
+@pytest.mark.parametrize("cause", ["name", "weights", "digests", "folder"])
+def test_what_is_wrong_is_said_before_anything_is_tuned(
+    trained: tuple[Config, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    config, data, run = trained
+    run = Path(shutil.copytree(run, tmp_path / "run"))
+    names, said = ("popularity",), {
+        "name": "baseline 'esae' is unknown",
+        "weights": "weights or residuals are not those",
+        "digests": r"run\.json: does not say on what data",
+        "folder": r"evaluation\.json cannot be written there",
+    }  # fmt: skip
+    if cause == "name":
+        names = ("popularity", "esae")
+    elif cause == "weights":
+        whole = (run / "weights.safetensors").read_bytes()
+        (run / "weights.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 0x80]))
+    elif cause == "digests":
+        about = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps({**about, "digests": None}))
+    else:  # nothing is read-only to root
+        monkeypatch.setattr(evaluation_run.os, "access", lambda *_: False)
+    monkeypatch.setattr(registry, "_tuned", lambda *_: pytest.fail("something was tuned"))
+    with pytest.raises(LearnFeaturesError, match=said[cause]):
+        evaluate_run(config, data, run, baselines=names)
 
 
 def test_a_bundle_is_not_evaluated(trained: tuple[Config, Path, Path], tmp_path: Path) -> None:

@@ -120,6 +120,26 @@ def test_broken_folders_are_explained(tmp_path, make_towers):
         load_towers(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (None, r"run\.json: is not a JSON object; train it again"),
+        ({"towers": 3}, r"towers: Input should be .*train it again"),
+        (
+            {"towers": {"width": -1, "depth": 2}},
+            r"towers\.content_dimension: Field required; .*train it again",
+        ),
+    ],
+)
+def test_a_damaged_description_is_explained(tmp_path, make_towers, changes, said):
+    save_run(make_towers(), tmp_path)
+    known = json.loads((tmp_path / "run.json").read_text())
+    for about in ([1, 2], None) if changes is None else ({**known, **changes},):
+        (tmp_path / "run.json").write_text(json.dumps(about))
+        with pytest.raises(BundleError, match=said):
+            load_towers(tmp_path)
+
+
 def test_a_missing_package_of_a_store_is_said(monkeypatch):
     def missing(_uri):
         raise ImportError("Install s3fs to access S3")

@@ -157,6 +157,15 @@ def test_processes_that_torchrun_starts_again_go_on(trained, tmp_path, monkeypat
     assert train(config, base / "data", tmp_path / "run", fresh=True).resumed_at == "tune 2"
 
 
+def test_fresh_leaves_nothing_of_the_run_before(trained, tmp_path):
+    """What was killed meanwhile would show the old run's curves beside the new one's checkpoint."""
+    config, base, _ = trained
+    folder = shutil.copytree(base / "run", tmp_path / "run")
+    with pytest.raises(Stopped):
+        train(config, base / "data", folder, fresh=True, checkpoint_seconds=0, progress=stop_at(2))
+    assert [file.name for file in folder.iterdir()] == ["checkpoint"]
+
+
 def test_what_a_killed_process_left_half_written_goes(trained, tmp_path):
     config, base, _ = trained
     (tmp_path / "run").mkdir()

@@ -9,7 +9,7 @@ import pytest
 
 from learn_features.errors import ConfigError, MissingDependency
 from learn_features.training.curves import Epoch, Point, draw_curves
-from learn_features.training.tracking import tracking
+from learn_features.training.tracking import DEFAULT_EXPERIMENT, tracking
 
 PARAMS = {"seed": 3, "recipe": {"epochs": 2, "loss": "softmax"}}
 EPOCHS = [
@@ -49,6 +49,26 @@ def test_a_run_that_goes_on_is_one_run_with_params_curves_and_files(tmp_path, mo
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["curves.png"]
     assert "MLFLOW_TRACKING_URI" not in os.environ
     assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_run_that_was_deleted_meanwhile_gives_way_to_another(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri = f"file:{tmp_path}/mlflow"
+    import mlflow
+
+    client = mlflow.MlflowClient(uri)
+    with suppress(KeyboardInterrupt), tracking(uri, "run-a", tmp_path / "checkpoint", PARAMS) as tracker:
+        tracker.note_in(tmp_path / "checkpoint")
+        raise KeyboardInterrupt
+    where = [client.get_experiment_by_name(DEFAULT_EXPERIMENT).experiment_id]
+    (begun,) = client.search_runs(where)
+    client.delete_run(begun.info.run_id)
+    with tracking(uri, "run-a", tmp_path / "checkpoint", PARAMS) as tracker:
+        tracker.epoch(EPOCHS[0])
+    assert "cannot go on, another one begins" in caplog.text
+    (run,) = client.search_runs(where)
+    assert (run.info.status, run.info.run_id != begun.info.run_id) == ("FINISHED", True)
+    assert client.get_metric_history(run.info.run_id, "tune/recall_at_10")
 
 
 def test_set_but_not_installed(tmp_path, monkeypatch):
