@@ -93,7 +93,7 @@ def _print(figures: dict[str, object], as_json: bool, title: str) -> None:
     console = open_console()
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in figures.items():
-        if name != "warnings":
+        if name != "warnings" and value is not None:
             table.add_row(name.replace("_", " "), f"{value:,}" if type(value) is int else str(value))
     console.print(table)
     warnings = figures.get("warnings")
