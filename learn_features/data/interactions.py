@@ -24,7 +24,7 @@ def read_interactions(table: CheckedTable, now_us: int, warnings: list[str]) -> 
     has_times = table.has(c.EVENT_TIMESTAMP) and not table.all_null(c.EVENT_TIMESTAMP)
     if table.has(c.EVENT_TIMESTAMP) and table.has(c.POSITION) and not has_times:
         name = table.name_in_file(c.EVENT_TIMESTAMP)
-        warnings.append(f"{table.path}: column {name!r} is null in every row: there is only an order, no times")
+        warnings.append(f"{table.path}: column {name!r} is null throughout: there is only an order, no times")
     frame = pl.DataFrame([table.ids(c.USER_ID), table.ids(c.ITEM_ID), _times(table, now_us, has_times)])
     frame = frame.with_columns(
         table.text(c.EVENT_TYPE).fill_null(c.DEFAULT_EVENT_TYPE), table.number(c.VALUE)

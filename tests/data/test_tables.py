@@ -133,6 +133,12 @@ def test_columns_that_describe_an_item_become_attributes(folder: Folder) -> None
     assert blocks["attributes"].to_list() == dataset.items["attributes"].to_list()
 
 
+def test_times_that_are_null_throughout_are_said(folder: Folder) -> None:
+    dataset = read(folder(log={"event_timestamp": [None] * 4, "position": [0, 1, 2, 0]}))
+    assert not dataset.has_times
+    assert any("'event_timestamp' is null throughout: there is only an order" in w for w in dataset.warnings)
+
+
 def test_columns_say_the_same_in_every_format(tmp_path: Path) -> None:
     """CSV tells no numbers from text, and gaps turn whole ones into decimals; booleans are not read."""
     items = pl.DataFrame(
