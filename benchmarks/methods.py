@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.world import log
+from benchmarks.world import PLACES, log
 from learn_features.evaluation.bootstrap import Bootstrap
 from learn_features.evaluation.evaluated import Evaluated
 
-METRICS = ("recall_at_10", "ndcg_at_10")
+METRICS = (f"recall_at_{PLACES}", f"ndcg_at_{PLACES}")
 
 
 @dataclass

@@ -29,7 +29,7 @@ from benchmarks.machine import emit, run
 from benchmarks.methods import METRICS, Method, figures, row, table_of, tell
 from benchmarks.world import PLACES, World, add_data_arguments, log, open_world, parsed, seconds
 from learn_features.console import open_console
-from learn_features.errors import ConfigError, DataError
+from learn_features.errors import ConfigError, DataError, LearnFeaturesError
 from learn_features.evaluation import cold
 from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
             add_paper(world, seeds, methods, asked.epochs)
         cold_rows, of_cold = ask_cold(world, seeds, tuning, fitted_baselines)
         claims |= of_cold
-    except ConfigError as error:
+    except LearnFeaturesError as error:
         failed = str(error)
     rows = [row(name, method) for name, method in methods.items() if method.answers] + cold_rows
     rows.append({"method": "whole run", "seconds": time.monotonic() - started, "not_run": skipped})

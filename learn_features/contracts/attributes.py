@@ -25,13 +25,18 @@ def joined(given: str | None, further: Iterable[tuple[str, Any]]) -> str | None:
     return SEPARATOR.join(name + text for name, text in parts if text) or None
 
 
+def number_text(value: float) -> str:
+    """Without the `.0` of whole numbers, as in tables; empty where there is none (NaN, infinite)."""
+    return str(value).removesuffix(".0") if math.isfinite(value) else ""
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         if any(isinstance(part, bool | dict | list | tuple) for part in value):
             return ""
         return _present(LIST_SEPARATOR.join(str(part) for part in value if part is not None)).strip()
     if isinstance(value, float):
-        return str(value).removesuffix(".0") if math.isfinite(value) else ""
+        return number_text(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         return ""
     return _present(str(value)).strip()

@@ -32,6 +32,7 @@ from pydantic import (
 
 from learn_features.contracts import columns as c
 from learn_features.contracts import identity, names, times
+from learn_features.contracts.attributes import number_text
 
 SCHEMA_MAJOR = 1
 
@@ -70,7 +71,9 @@ def _time_on_the_wire(time_us: int) -> int | str:
 
 def _number_as_text(value: Any) -> Any:
     """A number becomes text, as in tables; anything else is left to the check of the type."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, float):
+        return number_text(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _whole_number_as_text(value: Any) -> Any:

@@ -17,8 +17,6 @@ REPLACEMENT = "\ufffd"
 """What stands for bytes that are not UTF-8."""
 UTC_US = pl.Datetime("us", "UTC")
 
-_DECIMAL = r"^-?\d+(\.\d+)?$"
-_BOOLEAN = r"^([Tt]rue|TRUE|[Ff]alse|FALSE)$"
 _DAY = r"^\s*\d{4}-\d{2}-\d{2}"
 _ZONE = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 
@@ -102,34 +100,28 @@ class CheckedTable:
         self.refuse(name, too_long, f"are longer than {MAX_ID_LENGTH} characters", "shorten them")
         return ids.alias(name)
 
-    def says_something(self, column: str) -> bool:
-        """Whether a column of the file has text, numbers or days, or plain lists of text or numbers.
-
-        Booleans say nothing in any format; CSV has them as text.
-        """
-        raw = self.frame[column]
-        if self._from_csv and _all_match(raw, _BOOLEAN):
-            return False
-        return _reads_as_text(raw.dtype)
-
     def text(self, name: str) -> pl.Series:
         """Optional text, lists joined by commas; blank becomes null.
 
-        Numbers say the same in every format: CSV has them as text, whole ones with a `.0` where a column had
-        gaps.
+        A cell of a CSV is text, even where it was a number; see `described`.
         """
         if not self.has(name):
             return pl.Series(name, [None] * self.frame.height, dtype=pl.String)
         raw = self.raw(name)
-        if not _reads_as_text(raw.dtype):
+        if not reads_as_text(raw.dtype):
             self._wrong_type(name, "text or a list of texts")
         if isinstance(raw.dtype, pl.List):
             raw = raw.cast(pl.List(pl.String)).list.drop_nulls().list.join(", ")
         text = raw.cast(pl.String)
-        if raw.dtype.is_float() or (self._from_csv and _all_match(text, _DECIMAL)):
+        if raw.dtype.is_float():  # gaps turn whole numbers into decimals
             text = text.str.replace(r"\.0$", "").replace(["NaN", "inf", "-inf"], None)
         blank = text.str.strip_chars() == ""
         return text.to_frame().select(pl.when(~blank).then(text).alias(name)).to_series()
+
+    def described(self, name: str) -> pl.Series:
+        """As `text`, where a cell `2001.0` of a CSV is the whole number that other formats tell it is."""
+        text = self.text(name)
+        return text.str.replace(r"^(-?\d+)\.0$", "${1}") if self._from_csv else text
 
     def number(self, name: str) -> pl.Series:
         """Optional decimal numbers; NaN and infinity become null."""
@@ -222,17 +214,11 @@ class CheckedTable:
         )
 
 
-def _reads_as_text(dtype: pl.DataType) -> bool:
+def reads_as_text(dtype: pl.DataType) -> bool:
     """Whether values of this type are text, numbers or days, or plain lists of text or numbers."""
     if isinstance(dtype, pl.List):
         return dtype.inner.is_numeric() or dtype.inner == pl.String
     return _is_text(dtype) or dtype.is_numeric() or dtype in (pl.Date, pl.Null)
-
-
-def _all_match(texts: pl.Series, pattern: str) -> bool:
-    """Whether all that is not blank does, and something is there."""
-    said = texts.filter(texts.str.strip_chars() != "")
-    return len(said) > 0 and bool(said.str.contains(pattern).all())
 
 
 def _shown(values: pl.Series) -> list[object]:

@@ -6,7 +6,7 @@ import polars as pl
 
 from learn_features.contracts import attributes as text_of
 from learn_features.contracts import columns as c
-from learn_features.data.checked import REPLACEMENT, SHOWN_ROWS, CheckedTable
+from learn_features.data.checked import REPLACEMENT, SHOWN_ROWS, CheckedTable, reads_as_text
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT)
 _TEXTS = tuple(name for name in c.ITEM_TEXT_COLUMNS if name != c.PRICE)
@@ -29,7 +29,8 @@ def read_items(
     ids = table.ids(c.ITEM_ID)
     table.refuse(c.ITEM_ID, ids.is_duplicated(), "repeat an id", "keep one row an item")
     table.raw(c.TITLE)
-    columns = [ids, *(table.text(name) for name in _TEXTS), table.number(c.PRICE)]
+    described = (table.described(name) for name in _TEXTS if name != c.TITLE)
+    columns = [ids, table.text(c.TITLE), *described, table.number(c.PRICE)]
     columns.append(table.times(c.UPDATED_AT, now_us, required=False))
     items = pl.DataFrame(columns).select(ITEM_COLUMNS)
     items = items.with_columns(_with_attributes(items[c.ATTRIBUTES], table, attributes))
@@ -75,7 +76,7 @@ def unread_columns(table: CheckedTable, attributes: Sequence[str]) -> list[str]:
 
 def _further(table: CheckedTable, attributes: Sequence[str]) -> list[str]:
     there = set(table.further)
-    return [name for name in attributes if name in there and table.says_something(name)]
+    return [name for name in attributes if name in there and reads_as_text(table.raw(name).dtype)]
 
 
 def _with_attributes(given: pl.Series, table: CheckedTable, attributes: Sequence[str]) -> pl.Series:
@@ -85,7 +86,7 @@ def _with_attributes(given: pl.Series, table: CheckedTable, attributes: Sequence
         return given
     parts = [_present(given)]
     for name in further:
-        value = _present(table.text(name).str.strip_chars())
+        value = _present(table.described(name).str.strip_chars())
         parts.append((text_of.label(name) + value).alias(name))
     text = pl.concat_str(pl.all(), separator=text_of.SEPARATOR, ignore_nulls=True)
     joined = pl.DataFrame(parts).select(text.alias(c.ATTRIBUTES)).to_series()

@@ -107,7 +107,7 @@ def split(
                 f"{dataset.log_file}: the {name} part of the split ({kind}) asks nobody anything: of "
                 f"{len(log):,} users with {len(log.items):,} interactions none has a history before the cut "
                 "and after it an item not taken before; give users who take new items to the end, or a "
-                f"longer stretch of time{_tied(log, kind)}"
+                f"longer stretch of time{_tied(log, kind) if dataset.has_times else ''}"
             )
     return result
 
@@ -116,13 +116,11 @@ def _tied(log: Sequences, kind: Kind) -> str:
     """What to say where so much has one time that no cut of the whole log is left."""
     _, counts = np.unique(log.times_us, return_counts=True)
     share = counts.max() / counts.sum()
-    if share < HELD_OUT_SHARE:
+    has_moments = bool((log.times_us[log.offsets[1:] - 1] > log.times_us[log.offsets[:-1]]).any())
+    if counts.max() == 1 or share < HELD_OUT_SHARE or (kind == "leave_one_out" and has_moments):
         return ""
-    same = f" ({share:.0%} of them have one and the same time, inside of which no cut falls"
-    newest, oldest = log.times_us[log.offsets[1:] - 1], log.times_us[log.offsets[:-1]]
-    if kind == "global_time" and (newest > oldest).any():
-        same += "; the split leave_one_out cuts each user's own sequence"
-    return same + ")"
+    advice = "; the split leave_one_out cuts each user's own sequence" if has_moments else ""
+    return f" ({share:.0%} of them have one and the same time, inside of which no cut falls{advice})"
 
 
 def _parts_by_time(log: Sequences) -> np.ndarray:

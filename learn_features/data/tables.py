@@ -56,7 +56,7 @@ def read_dataset(
     if unread := unread_columns(item_table, config.item_attributes):
         warnings.append(
             f"{item_table.path}: not read: {', '.join(unread)}; columns of text or numbers that say what an"
-            " item is belong into data.item_attributes of learn.yaml"
+            " item is belong into data.item_attributes of learn.yaml; booleans say nothing"
         )
     absent = sorted(set(config.item_attributes) - set(item_table.further))
     if absent and config.item_attributes != c.DESCRIPTIVE_COLUMNS:

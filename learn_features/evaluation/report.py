@@ -77,10 +77,10 @@ def reservation(
     `cases`: of a few a bootstrap knows nothing.
     """
     if cases < FEW:
-        return f" Too few to tell: {cases} test users."
+        return f" Too few to tell: {cases} test user{'s' * (cases != 1)}."
     rival = next((method for method in ranked(methods) if method != "towers"), "")
     bounds = lead.get(rival, {}).get(CRITERION)
-    if bounds is None or not bounds["low"] <= 0 <= bounds["high"]:
+    if bounds is None or bounds["low"] == bounds["high"] or not bounds["low"] <= 0 <= bounds["high"]:
         return ""
     return (
         f" Too close to call: the towers' lead over {NAMES.get(rival, rival)} has the 95 % interval"

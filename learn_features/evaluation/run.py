@@ -21,13 +21,14 @@ from learn_features.data.tables import read_dataset
 from learn_features.durable import write_text
 from learn_features.errors import BundleError, ConfigError, SpaceMismatch
 from learn_features.evaluation.baselines import QUICK, tuned
+from learn_features.evaluation.baselines.registry import baseline
 from learn_features.evaluation.bootstrap import Bootstrap
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.report import ranked, reservation, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
-from learn_features.towers.weights import describe, encoder_of, history_rule
+from learn_features.towers.weights import check_run, describe, encoder_of, history_rule
 
 MAX_CASES = 10_000
 TUNING_CASES = 1_000
@@ -72,8 +73,11 @@ def evaluate_run(
     _refuse_other_encoder(config, run_folder, about)
     if not os.access(run_folder, os.W_OK):
         raise ConfigError(f"{run_folder}: {EVALUATION_FILE} cannot be written there; evaluate a copy of it")
+    for name in baselines:
+        baseline(name)
+    check_run(Path(run_folder), about)
     vectors = load_content(config, dataset.items)
-    ours = tower_scorer(run_folder, vectors, index.ids)  # before hours of tuning: it may be damaged
+    ours = tower_scorer(run_folder, vectors, index.ids)
     for warning in dataset.warnings:
         log.warning("%s", warning)
     warnings = [*dataset.warnings, *_other_content(run_folder, about, digest(vectors))]

@@ -152,7 +152,7 @@ def describe(folder: str | Path) -> dict[str, Any]:
             except ValueError as error:
                 raise BundleError(f"{folder}/{name}: is not a JSON object: {error}") from None
             if not isinstance(about, dict):
-                raise BundleError(f"{folder}/{name}: is not a JSON object; train it again")
+                raise BundleError(f"{folder}/{name}: is not a JSON object")
             return about
     if filesystem.exists(f"{path}/{CHECKPOINT_FOLDER}/{CHECKPOINT_STATE_FILE}"):
         raise BundleError(f"{folder}: its training is not finished; give the same train command again")
@@ -181,7 +181,7 @@ def _part(folder: str | Path, about: Mapping[str, Any], part: str, model: type[_
         return model.model_validate(about.get(part))
     except ValidationError as error:
         wrong = "; ".join(problems(error, part, named=True)[:5])
-        raise BundleError(f"{folder}: {wrong}; train it again") from None
+        raise BundleError(f"{folder}: is damaged, or of another release ({wrong})") from None
 
 
 def _read(folder: str | Path, name: str) -> bytes:

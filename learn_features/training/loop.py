@@ -42,8 +42,8 @@ SELECTED_BY = "ndcg_at_10"
 DIVERGED = 1.0
 """An epoch's mean loss so many nats above the first step's, which no training had touched, means that
 training has diverged."""
-WORSE = 0.2
-"""So many are more than one step differs from another by chance."""
+WORSE = 0.5
+"""So many are more than one step differs from another by chance, few pairs though it may have."""
 SETTLED_STEPS = 100
 """Before so many steps that is judged at the end of tuning only: the first ones may overshoot."""
 
@@ -246,7 +246,10 @@ class Loop:
         if self.counters.best_epoch:
             self._check_growth(kept)
         if kept.loss > first + WORSE and self._ranks.leads:
-            log.warning("training: %s: nothing was learnt; %s", self._grown(first, kept), self.calmer)
+            log.warning(
+                "training: %s, which is kept: towers no better than before; %s",
+                self._grown(first, kept), self.calmer,
+            )  # fmt: skip
 
     def _grown(self, first: float, epoch: Epoch) -> str:
         return (

@@ -23,6 +23,9 @@ NOTE_FILE = "mlflow.json"
 
 DEFAULT_EXPERIMENT = "learn-features"
 
+GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's error codes for a run that was purged, and for one that was deleted."""
+
 _BATCH = 1000
 """Metrics that MLflow takes at once."""
 
@@ -117,13 +120,16 @@ def _forgiving() -> Iterator[None]:
 def _begun(client: Any, run_id: str | None, name: str) -> str:
     """The run `run_id`, going on, or a new one in the experiment that is set, where it was deleted."""
     from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
+    from mlflow.exceptions import MlflowException
 
     if run_id is not None:
         try:
             client.update_run(run_id, status="RUNNING")
             return run_id
-        except Exception as error:  # MLflow's stores raise their drivers' errors
-            log.warning("MLflow run %s cannot go on, another one begins: %s", run_id, error)
+        except MlflowException as error:
+            if error.error_code not in GONE:
+                raise
+            log.warning("MLflow run %s was deleted, another one begins", run_id)
     experiment_name = MLFLOW_EXPERIMENT_NAME.get() or DEFAULT_EXPERIMENT
     experiment = client.get_experiment_by_name(experiment_name)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(experiment_name)

@@ -32,6 +32,7 @@ def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
     for claim, (ours, theirs) in by_hand.items():
         assert claims[claim] == pytest.approx(rows[ours]["recall_at_10"] / rows[theirs]["recall_at_10"])
     assert rows["recent_popularity"]["sees_clock"]
+    assert "paper-small" not in rows
     assert all(row["recall_at_10_interval"][0] <= row["recall_at_10"] for row in rivals)
 
 
@@ -48,6 +49,38 @@ def test_quick_is_for_what_is_not_named(capsys):
         assert said in capsys.readouterr().err
     with pytest.raises(ConfigError, match="smal is unknown"):
         quality.main(["--preset", "smal", "--items", "none.csv", "--interactions", "none.csv"])
+
+
+def test_what_baselines_found_is_told_where_towers_diverge(monkeypatch, capsys, tmp_path):
+    def fails(*_arguments, **_more):
+        raise ConfigError("training: the loss grew")
+
+    monkeypatch.setattr(quality.World, "fit", fails)
+    with pytest.raises(ConfigError, match="what is above is all there is: training: the loss grew"):
+        quality.main(["--quick", "--json", "--state", str(tmp_path)])
+    result = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in result["rows"]] == [*quality.QUICK, "whole run"]
+    assert result["claims"] == {}
+
+
+def test_ten_held_out_items_are_not_ranked_among_themselves(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(quality, "PLACES", 11)  # as many as are held out of this world
+    quality.main(["--quick", "--json", "--state", str(tmp_path)])
+    result = json.loads(capsys.readouterr().out)
+    assert "cold_recall_lift" in result["claims"]
+    assert "cold_only_recall_lift" not in result["claims"]
+    assert not [row for row in result["rows"] if "among" in row["method"]]
+
+
+def test_data_are_read_by_the_settings_and_what_is_odd_is_said(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "learn.yaml").write_text("data: {item_columns: {item_id: sku}}\n")
+    (tmp_path / "items.csv").write_text("sku,title\na,Tent\nb,Tent\n")
+    (tmp_path / "log.csv").write_text("user_id,item_id,position\nu,a,0\nu,b,1\nv,a,0\nv,b,1\n")
+    asked = ["--items", "items.csv", "--interactions", "log.csv", "--min-interactions", "2", "--quick"]
+    with pytest.raises(DataError, match=r"^log\.csv: the validation part"):
+        quality.main(asked)
+    assert "warning: items.csv: 2 of 2 items say the very same as another one" in capsys.readouterr().err
 
 
 def test_ablations_have_a_row_for_every_variant_and_claims_are_what_rows_say(capsys, tmp_path):

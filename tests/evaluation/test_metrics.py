@@ -44,9 +44,12 @@ def test_what_differs_by_rounding_alone_is_level() -> None:
         strict_ranks(scores, np.array([0, 1]), np.array([item], dtype=np.int32))[0] for item in (0, 8, 59)
     ]
     assert last == [59, 60, 59]
-    assert not items_within(scores, 10).any()
+    assert not items_within(scores, 55).any()  # without a tolerance 51 stand before the 8
     assert np.flatnonzero(items_within(-scores, 1)).tolist() == [8]
     assert items_within(scores, 59).sum() == 59
+    few = np.where(np.arange(60) < 3, scores, -np.inf).astype(np.float32)
+    assert np.flatnonzero(items_within(few, 10)).tolist() == [0, 1, 2]
+    assert strict_ranks(np.full((1, 60), np.inf), np.array([0, 1]), np.array([3], dtype=np.int32)) == [60]
     scores[0, 5] = 1.0001
     assert np.flatnonzero(items_within(scores, 10)).tolist() == [5]
 

@@ -46,11 +46,13 @@ def test_equal_values_are_level() -> None:
 
 def test_where_all_are_level_nobody_wins() -> None:
     assert sentence(_methods(towers=1.0, content=1.0)) == "On Recall@10 all methods are level, with 1.0000."
+    lead = {"content": {"recall_at_10": {"low": 0.0, "high": 0.0}}}
+    assert not reservation(_methods(towers=1.0, content=1.0), lead, 1000)
 
 
 def test_a_few_cases_tell_nothing() -> None:
     lead = {"content": {"recall_at_10": {"low": -0.5, "high": -0.5}}}
-    assert reservation(_methods(towers=0.0, content=0.5), lead, 1) == " Too few to tell: 1 test users."
+    assert reservation(_methods(towers=0.0, content=0.5), lead, 1) == " Too few to tell: 1 test user."
 
 
 def test_nobody_wins_with_nothing() -> None:

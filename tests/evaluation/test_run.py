@@ -55,7 +55,7 @@ def test_other_data_than_the_runs_are_refused(trained: tuple[Config, Path, Path]
         evaluate_run(config, tmp_path, run)
 
 
-@pytest.mark.parametrize("cause", ["name", "weights", "digests", "folder"])
+@pytest.mark.parametrize("cause", ["name", "weights", "digests", "encoder", "folder"])
 def test_what_is_wrong_is_said_before_anything_is_tuned(
     trained: tuple[Config, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
@@ -65,6 +65,7 @@ def test_what_is_wrong_is_said_before_anything_is_tuned(
         "name": "baseline 'esae' is unknown",
         "weights": "weights or residuals are not those",
         "digests": r"run\.json: does not say on what data",
+        "encoder": r"run: is damaged, or of another release \(encoder",
         "folder": r"evaluation\.json cannot be written there",
     }  # fmt: skip
     if cause == "name":
@@ -72,11 +73,12 @@ def test_what_is_wrong_is_said_before_anything_is_tuned(
     elif cause == "weights":
         whole = (run / "weights.safetensors").read_bytes()
         (run / "weights.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 0x80]))
-    elif cause == "digests":
+    elif cause in ("digests", "encoder"):
         about = json.loads((run / "run.json").read_text())
-        (run / "run.json").write_text(json.dumps({**about, "digests": None}))
+        (run / "run.json").write_text(json.dumps({**about, cause: None}))
     else:  # nothing is read-only to root
         monkeypatch.setattr(evaluation_run.os, "access", lambda *_: False)
+    monkeypatch.setattr(evaluation_run, "load_content", lambda *_: pytest.fail("something was embedded"))
     monkeypatch.setattr(registry, "_tuned", lambda *_: pytest.fail("something was tuned"))
     with pytest.raises(LearnFeaturesError, match=said[cause]):
         evaluate_run(config, data, run, baselines=names)

@@ -154,6 +154,14 @@ def test_further_fields_join_attributes_as_columns_of_a_table_do(tmp_path):
     )
 
 
+def test_numbers_in_text_fields_are_written_as_in_tables(tmp_path):
+    row = {"item_id": "i", "title": "t", "category": 2001.0, "keywords": 7}
+    pl.DataFrame([row]).write_parquet(tmp_path / "items.parquet")
+    (table,) = pl.concat(Catalogue(tmp_path).blocks()).to_dicts()
+    item = decode(record("items", row, b"i"), {}).record
+    assert (item.category, item.keywords) == (table["category"], table["keywords"]) == ("2001", "7")
+
+
 def test_further_fields_that_are_no_text_say_nothing_and_broken_text_is_refused():
     body = {"item_id": "k", "title": "x", "year": True, "genre": {"a": 1}, "tags": [["a"]], "size": "\ud800"}
     assert decode(record("items", body), {}, ("year", "genre", "tags")).record.attributes is None

@@ -84,11 +84,8 @@ def tuned(
     `budget_seconds` holds for each baseline's tuning, in place of its own. `progress` gets a line before
     and after each. Raises `ConfigError` for an unknown name.
     """
-    methods = {name: baseline(name) for name in names}
     task = Task(split, n_items, content, criterion, mask_history, cases, seed)
-    return {
-        name: _tuned(method, task, budget_seconds, progress or _silent) for name, method in methods.items()
-    }
+    return {name: _tuned(baseline(name), task, budget_seconds, progress or _silent) for name in names}
 
 
 def baseline(name: str) -> Baseline[Any]:
