@@ -73,7 +73,7 @@ def test_a_child_knows_what_its_parent_knew(trained, tmp_path):
 def test_a_parent_of_another_rule_is_refused(trained):
     config, base, _ = trained
     shorter = config.model_copy(update={"history": HistoryRule(max_length=20)})
-    with pytest.raises(SpaceMismatch, match=r"its history differs \(max_length 50 → 20\)"):
+    with pytest.raises(SpaceMismatch, match=r"another history than here \(max_length 50 → 20\)"):
         train(shorter, base / "data", base / "refused", parent=str(base / "run"))
     with pytest.raises(BundleError, match="neither a bundle"):
         train(config, base / "data", base / "refused", parent=str(base / "nowhere"))

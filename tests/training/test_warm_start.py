@@ -78,7 +78,7 @@ def test_a_parent_of_before_is_taken_where_nothing_changed(tmp_path):
     (older / RUN_FILE).write_text(json.dumps(raw))
     assert open_parent(older, about.encoder, about.history, about.towers).residuals is None
     now = about.towers.model_copy(update={"residuals": True})
-    with pytest.raises(SpaceMismatch, match=r"its towers differs \(residuals False → True\)"):
+    with pytest.raises(SpaceMismatch, match=r"another towers than here \(residuals False → True\)"):
         open_parent(older, about.encoder, about.history, now)
 
 
