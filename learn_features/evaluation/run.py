@@ -60,7 +60,8 @@ def evaluate_run(
     Baselines are tuned on validation and fitted on all before the test cut, with the history rule of the
     run. At most `max_cases` test users, drawn by a fixed seed. The split is the one the run was trained
     on. Raises `DataError`, `BundleError` (no training run, damaged), `ConfigError` where `kind` is another
-    split than the run's, `SpaceMismatch` where the settings name another encoder than the run's.
+    split than the run's, a baseline is unknown or the folder cannot be written, `SpaceMismatch` where the
+    settings name another encoder than the run's; all but data errors before anything is embedded or tuned.
     """
     dataset = read_dataset(data_folder, config.data)
     index = ItemIndex(dataset.items[c.ITEM_ID])
