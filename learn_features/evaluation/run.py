@@ -79,9 +79,13 @@ def evaluate_run(
     check_run(Path(run_folder), about)
     vectors = load_content(config, dataset.items)
     ours = tower_scorer(run_folder, vectors, index.ids)
-    for warning in dataset.warnings:
+    warnings = [
+        *dataset.warnings,
+        *_other_content(run_folder, about, digest(vectors)),
+        *_all_in_front(len(index)),
+    ]
+    for warning in warnings:
         log.warning("%s", warning)
-    warnings = [*dataset.warnings, *_other_content(run_folder, about, digest(vectors))]
     fitted = tuned(
         parts,
         vectors,
@@ -163,12 +167,17 @@ def _other_content(run_folder: str | Path, about: Mapping[str, Any], ours: str) 
     """A warning where content vectors are not those that the towers were trained on."""
     if about["digests"].get("content") == ours:
         return []
-    warning = (
+    return [
         f"{run_folder}: was trained on other content vectors: item texts have changed since, or were embedded"
         " anew on another machine; the figures are of the towers with these"
-    )
-    log.warning("%s", warning)
-    return [warning]
+    ]
+
+
+def _all_in_front(items: int) -> list[str]:
+    """A warning where a catalogue has no more items than places that count."""
+    if items > KS[0]:
+        return []
+    return [f"{items} items are all in the first {KS[0]} places, whatever ranks them: Recall@{KS[0]} is 1"]
 
 
 def _refuse_other_encoder(config: Config, run_folder: str | Path, about: dict[str, Any]) -> None:

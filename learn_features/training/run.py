@@ -57,7 +57,8 @@ class TrainingRun(BaseModel):
     """Space id of the bundle these towers started from."""
     users: int
     users_skipped: int
-    """Users with fewer than two interactions at different times: no next item to learn from."""
+    """Users without a next item to learn from: with fewer than two interactions, or, where moments are not
+    learnt from, with none at different times."""
     items: int
     interactions: int
     epochs: int

@@ -48,20 +48,31 @@ def seen(
     return Seen(sequences, untaken, untaken if told else untaken[:0])
 
 
-def without_next_item(sequences: Sequences) -> int:
-    """How many users have nothing to learn from; `DataError` if that is all of them."""
-    first = sequences.times_us[sequences.offsets[:-1]]
-    last = sequences.times_us[sequences.offsets[1:] - 1]
-    skipped = int(np.count_nonzero(first == last))
-    if skipped == len(sequences):
+def check_next_items(sequences: Sequences) -> None:
+    """`DataError` where no user has two interactions at different times."""
+    if not _has_next_item(sequences).any():
         raise DataError(
             f"training: none of {len(sequences)} users has two interactions at different times before the"
             " cut to validation; there is nothing to learn from"
         )
+
+
+def without_next_item(sequences: Sequences, *, within_moments: bool) -> int:
+    """How many users nothing was learnt from; `within_moments`: interactions of one time were, too."""
+    learnt = np.diff(sequences.offsets) > 1 if within_moments else _has_next_item(sequences)
+    skipped = int(np.count_nonzero(~learnt))
     if skipped:
         log.info(
-            "%d of %d users have no two interactions at different times, so nothing to predict from: skipped",
+            "%d of %d users have no two interactions%s, so nothing to predict from: skipped",
             skipped,
             len(sequences),
+            "" if within_moments else " at different times",
         )
     return skipped
+
+
+def _has_next_item(sequences: Sequences) -> NDArray[np.bool_]:
+    """(users,)"""
+    first = sequences.times_us[sequences.offsets[:-1]]
+    last = sequences.times_us[sequences.offsets[1:] - 1]
+    return first != last

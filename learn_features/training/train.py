@@ -41,7 +41,7 @@ from learn_features.training.memory import enough_memory
 from learn_features.training.ranks import Ranks, joined, restarted
 from learn_features.training.recipe import Recipe, check_together, recipe_preset
 from learn_features.training.run import TrainingRun, TrainReport
-from learn_features.training.seen import without_next_item
+from learn_features.training.seen import check_next_items, without_next_item
 from learn_features.training.tracking import tracking
 from learn_features.training.warm_start import open_parent
 
@@ -126,7 +126,7 @@ def _train(
     if ranks.leads:
         for warning in dataset.warnings:
             log.warning("%s", warning)
-    skipped = without_next_item(parts.train)
+    check_next_items(parts.train)
     spec = encoder_spec(config.encoder)
     towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
@@ -191,6 +191,10 @@ def _train(
             ranks=ranks,
         )  # fmt: skip
         if ranks.leads:
+            asked = fitted.tuning.item_to_item
+            skipped = without_next_item(
+                parts.train, within_moments=asked is not None and asked.cf.backward > 0
+            )
             trained_on = parts.train_and_validation if recipe.ends_on_validation else parts.train
             ends = [times.from_us(trained_on.newest_us), warm.trained_until if warm else None]
             run = TrainingRun(

@@ -181,3 +181,15 @@ def test_other_texts_than_the_runs_are_said(
     result = evaluate_run(config, tmp_path / "data", folder, baselines=("popularity",))
     assert "trained on other content vectors" in result["warnings"][-1]
     assert "trained on other content vectors" in caplog.text
+
+
+def test_a_catalogue_that_fits_the_places_is_said(
+    trained: tuple[Config, Path, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, data, folder = trained
+    monkeypatch.setattr(evaluation_run, "KS", (150, 10, 50))
+    said = "150 items are all in the first 150 places"
+    assert said in evaluate_run(config, data, folder, baselines=("popularity",))["warnings"][-1]
+    assert said in caplog.text
+    monkeypatch.setattr(evaluation_run, "KS", (149, 10, 50))
+    assert not evaluate_run(config, data, folder, baselines=("popularity",))["warnings"]
