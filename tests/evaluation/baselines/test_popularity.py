@@ -1,6 +1,7 @@
 """Popularity, ever and just before a request."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.popularity import popularity
+from learn_features.evaluation.baselines.popularity import Popularity, PopularityParameters, popularity
 from learn_features.evaluation.baselines.recent_popularity import (
     DAY_US,
     RecentPopularity,
@@ -25,6 +26,24 @@ MakeTask = Callable[..., Task]
 def test_popularity_counts_interactions(make_cases: MakeCases, make_sequences: MakeSequences) -> None:
     scorer = popularity(make_sequences([[0, 1, 1], [1, 2]]), 4)
     assert scorer(make_cases([[0], [1]], [[2], [3]])).tolist() == [[1, 3, 1, 0]] * 2
+
+
+def test_older_interactions_can_count_less(make_cases: MakeCases, make_sequences: MakeSequences) -> None:
+    log = make_sequences([[0, 0, 1], [2]], [[0, 2 * DAY, 4 * DAY], [3 * DAY]])
+    scores = popularity(log, 4, half_life_days=2.0)(make_cases([[0]], [[1]], [99 * DAY]))
+    assert scores[0].tolist() == pytest.approx([0.25 + 0.5, 1.0, 0.5**0.5, 0.0])
+
+
+def test_how_fast_popularity_is_over_is_tuned_where_there_are_times(
+    make_cases: MakeCases, make_sequences: MakeSequences, make_task: MakeTask
+) -> None:
+    """Item 0 was taken three times long ago, item 1 twice of late, item 2 once at the very end."""
+    times = [[0, DAY, 2 * DAY, 99 * DAY, 99 * DAY, 100 * DAY]]
+    task = make_task(make_sequences([[0, 0, 0, 1, 1, 2]], times), make_cases([[3]], [[1]]), 4)
+    assert Popularity().tune(task, 60).best.half_life_days in (3.0, 10.0, 30.0, 100.0)
+    assert Popularity().tune(task, 60).tried[PopularityParameters()] < 1
+    no_times = replace(task, split=replace(task.split, has_times=False))
+    assert list(Popularity().tune(no_times, 60).tried) == [PopularityParameters()]
 
 
 def test_recent_popularity_sees_the_three_days_before_the_request(
