@@ -3,6 +3,7 @@
 The range of a knob grows while its best value lies at an edge, so that no optimum is cut off by a grid.
 """
 
+import bisect
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -85,13 +86,17 @@ class Search(Tries[P]):
     def along(self, knob: Knob) -> None:
         """Try values of `knob` with everything else at its best, and beyond an edge that wins.
 
-        The first time all values, later the neighbours of the best one.
+        The first time all values, later the neighbours of the best one. A number that the search began with
+        joins the values, so that neither end of them cuts off what lies around it.
         """
         centre: Any = self.best
         again = knob.name in self._ranges
         values = self._ranges.setdefault(knob.name, list(knob.values))
-        if again and getattr(centre, knob.name) in values:
-            at = values.index(getattr(centre, knob.name))
+        begun = getattr(centre, knob.name)
+        if not again and isinstance(begun, int | float) and begun not in values:
+            bisect.insort(values, begun)
+        if again and begun in values:
+            at = values.index(begun)
             near = values[max(0, at - 1) : at + 2]
         else:
             near = values

@@ -31,6 +31,18 @@ def test_a_range_grows_at_the_edge_that_wins_and_stops_at_its_bound() -> None:
     assert sorted(p.x for p in down.tried) == [0.125, 0.25, 0.5, 1, 2]
 
 
+def test_a_start_outside_the_values_is_no_edge() -> None:
+    search = _search(0.02, 10)
+    search.attempt(Point(0.03))
+    search.along(Knob("x", (0.25, 0.5, 1.0), low=0.0001, high=9.0))
+    assert search.best.x == 0.03
+    assert sorted(p.x for p in search.tried) == pytest.approx([0.03**2 / 0.25, 0.03, 0.25, 0.5, 1.0])
+    named = Search[Point](lambda p: float(p.y or 0), 60)
+    named.attempt(Point(y=None))  # type: ignore[arg-type]
+    named.along(Knob("y", (1, 2)))
+    assert named.best.y == 2
+
+
 def test_a_range_without_bounds_or_without_end_does_not_grow_for_ever() -> None:
     closed = _search(100, 10)
     closed.attempt(Point())
