@@ -63,6 +63,20 @@ class Cases:
             target_items=self.target_items[wanted],
         )
 
+    def without(self, items: np.ndarray) -> "Cases":
+        """With none of the `items` (bool (items,)) in histories and targets, and only cases that still have
+        some of both."""
+        asked = self.targeting(~items)
+        left = ~items[asked.history_items]
+        offsets = np.concatenate([[0], np.cumsum(left)])[asked.history_offsets].astype(np.int64)
+        shorter = replace(
+            asked,
+            history_offsets=offsets,
+            history_items=asked.history_items[left],
+            history_times_us=asked.history_times_us[left],
+        )
+        return shorter.select(np.diff(offsets) > 0)
+
     def sample(self, at_most: int, seed: int = 0) -> "Cases":
         """All cases, or `at_most` of them drawn by `seed`, in their order."""
         if len(self) <= at_most:

@@ -1,8 +1,9 @@
 """Cold items: how well is ranked what no method was fitted on?
 
-A seeded share of the items is held out: their interactions leave what methods are fitted on. Users keep
-them in their histories and are still asked for them. `cases.targeting(held_out)` are the cases that ask for
-one; they are ranked in the whole catalogue, and among held-out items only (`evaluate(candidates=held_out)`).
+A seeded share of the items is held out: their interactions leave what methods are fitted on and validated
+by. Test users keep them in their histories and are still asked for them. `cases.targeting(held_out)` are the
+cases that ask for one; they are ranked in the whole catalogue, and among held-out items only
+(`evaluate(candidates=held_out)`).
 """
 
 from dataclasses import replace
@@ -36,11 +37,13 @@ def held_out_items(split: Split, n_items: int, *, share: float = SHARE, seed: in
 def without(split: Split, held_out: np.ndarray) -> Split:
     """`split` with nothing of the `held_out` items (bool (items,)) in what methods are fitted on.
 
-    Cases stay as they are. `everything` too: what the clock shows at a request includes new items.
+    Validation lacks them too, as cases and in histories. Test stays as it is, and `everything`: what the
+    clock shows at a request includes new items.
     """
     train, both = split.train, split.train_and_validation
     return replace(
         split,
         train=train.where(~held_out[train.items]),
+        validation=split.validation.without(held_out),
         train_and_validation=both.where(~held_out[both.items]),
     )

@@ -32,6 +32,8 @@ def test_what_is_fitted_on_lacks_them_and_cases_keep_them(parts: Split) -> None:
     assert cold.train.items.tolist() == [0, 2, 3]
     assert cold.train.user_ids == ["u0", "u2"]  # nothing is left of the second
     assert cold.train_and_validation.items.tolist() == [0, 2, 2, 3]
+    assert cold.validation.user_ids == ["u0"]  # the second case asks for one
+    assert (cold.validation.history(0).tolist(), cold.validation.targets(0).tolist()) == ([0], [2])
     assert cold.test is parts.test
     assert cold.test.history(2).tolist() == [2, 3, 1]
     assert cold.everything is parts.everything
