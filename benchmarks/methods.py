@@ -21,6 +21,8 @@ class Method:
     seconds: float
     answers: list[Evaluated] = field(default_factory=list)
     note: str = ""
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """Of a baseline: what was tuned (`TunedBaseline.row`)."""
 
     def values(self, metric: str) -> np.ndarray:
         """(runs, cases)"""
@@ -41,7 +43,8 @@ def row(name: str, method: Method) -> dict[str, Any]:
         values[metric] = interval.value
         values[f"{metric}_interval"] = [interval.low, interval.high]
         values[f"{metric}_runs"] = method.values(metric).mean(axis=1).tolist()
-    return {**values, "cases": len(method.answers[0]), "seconds": method.seconds, "note": method.note}
+    values |= {"cases": len(method.answers[0]), "seconds": method.seconds, "note": method.note}
+    return values | ({"tuning": method.tuning} if method.tuning else {})
 
 
 def figures(line: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ it found, and answer the same test cases. Cold items: a tenth of the items leave
 
     recall_lift, ndcg_lift   towers over the best tuned baseline that does not see the request's clock
     timed_recall_lift        towers with a prior by time over recent popularity
+    timed_baseline_lift      the same over the best baseline on validation with such a prior of its own
     text_only_share          Recall@10 with nothing learned of single items, over that with it
     cold_recall_lift         cases that ask for a held-out item, whole catalogue: towers over mean content
     cold_only_recall_lift    the same, ranked among held-out items only
@@ -41,6 +42,9 @@ from learn_features.training.recipe import recipe_preset
 from learn_features.training.trained import Trained
 
 OURS, CONTENT, RECENT = "towers", "content", "recent_popularity"
+TIMED_BASELINE = "best baseline, timed"
+AMONG_COLD = 5 * PLACES
+"""Held-out items at most that are not ranked among themselves: the places hold too many of them."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -55,10 +59,11 @@ def main(arguments: list[str] | None = None) -> None:
         budget_seconds=asked.budget_seconds,
     )  # fmt: skip
     methods = {
-        name: Method(method.sees_clock, method.seconds, [world.ask(method.scorer)])
+        name: Method(method.sees_clock, method.seconds, [world.ask(method.scorer)], tuning=method.row())
         for name, method in fitted_baselines.items()
         if method.scorer is not None
     }
+    time_best_baseline(world, fitted_baselines, methods)
     for name, method in methods.items():
         tell(name, method)
     skipped = {name: method.not_run for name, method in fitted_baselines.items() if method.scorer is None}
@@ -75,6 +80,10 @@ def main(arguments: list[str] | None = None) -> None:
     except LearnFeaturesError as error:
         failed = str(error)
     rows = [row(name, method) for name, method in methods.items() if method.answers] + cold_rows
+    rows += [
+        {"claim": name, "value": interval.value, "interval": [interval.low, interval.high]}
+        for name, interval in claims.items()
+    ]
     rows.append({"method": "whole run", "seconds": time.monotonic() - started, "not_run": skipped})
     emit(
         "quality",
@@ -85,6 +94,21 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if failed:
         raise ConfigError(f"what is above is all there is: {failed}")
+
+
+def time_best_baseline(world: World, fitted: dict[str, TunedBaseline], methods: dict[str, Method]) -> None:
+    """Adds the blind baseline that is best on validation, with a prior by time that is tuned for it."""
+    blind = [name for name, method in fitted.items() if method.scorer is not None and not method.sees_clock]
+    if not (world.parts.has_times and blind):
+        return
+    name = max(blind, key=lambda each: fitted[each].validation)
+    best, started = fitted[name], time.monotonic()
+    assert best.scorer is not None
+    log.print(f"{name}: a prior by time")
+    prior = tune_timed(best.fit(world.parts.train), world.parts, world.n_items)
+    score = timed(best.scorer, world.parts.everything, world.n_items, prior)
+    methods[TIMED_BASELINE] = Method(True, 0.0, [world.ask(score)], note=f"{name}; {prior}")
+    methods[TIMED_BASELINE].seconds = time.monotonic() - started
 
 
 def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuning:
@@ -169,9 +193,9 @@ def ask_cold(
     cases = world.parts.test.targeting(held_out)
     log.print(f"cold items: {held_out.sum():,} held out, {len(cases):,} test cases ask for one")
     among = {"cold": None, "cold, among cold": held_out}
-    if held_out.sum() <= PLACES:
+    if held_out.sum() <= AMONG_COLD:
         del among["cold, among cold"]
-        log.print(f"cold items: too few to be ranked among themselves, as {PLACES} places hold them all")
+        log.print(f"cold items: too few to be ranked among themselves in {PLACES} places")
     ours = {name: Method(False, 0.0) for name in among}
     for seed in seeds:
         started = time.monotonic()
@@ -205,6 +229,10 @@ def lifts(methods: dict[str, Method]) -> dict[str, Interval]:
         claims["timed_recall_lift"] = resample.ratio(
             methods["towers, timed"].values(METRICS[0]), methods[RECENT].values(METRICS[0])
         )
+    if "towers, timed" in methods and TIMED_BASELINE in methods:
+        claims["timed_baseline_lift"] = resample.ratio(
+            methods["towers, timed"].values(METRICS[0]), methods[TIMED_BASELINE].values(METRICS[0])
+        )
     if "towers, text only" in methods:
         claims["text_only_share"] = resample.ratio(
             methods["towers, text only"].values(METRICS[0]), methods[OURS].values(METRICS[0])
@@ -224,6 +252,9 @@ def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
         )  # fmt: skip
     out = open_console()
     out.print(table)
+    for line in rows:
+        if line.get("tuning", {}).get("cut_short"):
+            out.print(f"{line['method']}: tuning was cut short after {line['tuning']['fits']} tries")
     for name, interval in claims.items():
         out.print(f"{name:24} {interval.value:.3f}  ({interval.low:.3f}–{interval.high:.3f})")
     out.print(f"{rows[-1]['seconds']:.0f} s in all; intervals: 95 %, bootstrap over cases and seeds")

@@ -17,7 +17,7 @@ def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
     quality.main(["--quick", "--json", "--state", str(tmp_path)])
     result = json.loads(capsys.readouterr().out)
     assert result["benchmark"] == "quality"
-    rows = {row["method"]: row for row in result["rows"]}
+    rows = {row["method"]: row for row in result["rows"] if "method" in row}
     rivals = [rows[name] for name in ("popularity", "item_cf", "content")]
     claims = result["claims"]
     for claim, metric in (("recall_lift", "recall_at_10"), ("ndcg_lift", "ndcg_at_10")):
@@ -25,12 +25,21 @@ def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
         assert claims[claim] == pytest.approx(rows["towers"][metric] / best)
     by_hand = {
         "timed_recall_lift": ("towers, timed", "recent_popularity"),
+        "timed_baseline_lift": ("towers, timed", "best baseline, timed"),
         "text_only_share": ("towers, text only", "towers"),
         "cold_recall_lift": ("cold: towers", "cold: content"),
-        "cold_only_recall_lift": ("cold, among cold: towers", "cold, among cold: content"),
     }
     for claim, (ours, theirs) in by_hand.items():
         assert claims[claim] == pytest.approx(rows[ours]["recall_at_10"] / rows[theirs]["recall_at_10"])
+    assert "cold_only_recall_lift" not in claims  # eleven items in ten places
+    intervals = {row["claim"]: row for row in result["rows"] if "claim" in row}
+    assert claims.keys() == intervals.keys()
+    for claim, row in intervals.items():
+        low, high = row["interval"]
+        assert low <= row["value"] == claims[claim] <= (math.inf if high is None else high)
+    assert rows["item_cf"]["tuning"]["fits"] >= 1
+    best = max(("popularity", "item_cf", "content"), key=lambda name: rows[name]["tuning"]["validation"])
+    assert rows["best baseline, timed"]["note"].startswith(f"{best}; ")
     assert rows["recent_popularity"]["sees_clock"]
     assert "paper-small" not in rows
     assert all(row["recall_at_10_interval"][0] <= row["recall_at_10"] for row in rivals)
@@ -59,17 +68,17 @@ def test_what_baselines_found_is_told_where_towers_diverge(monkeypatch, capsys, 
     with pytest.raises(ConfigError, match="what is above is all there is: training: the loss grew"):
         quality.main(["--quick", "--json", "--state", str(tmp_path)])
     result = json.loads(capsys.readouterr().out)
-    assert [row["method"] for row in result["rows"]] == [*quality.QUICK, "whole run"]
+    assert [row["method"] for row in result["rows"]] == [*quality.QUICK, quality.TIMED_BASELINE, "whole run"]
     assert result["claims"] == {}
 
 
-def test_ten_held_out_items_are_not_ranked_among_themselves(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(quality, "PLACES", 11)  # as many as are held out of this world
+def test_enough_held_out_items_are_ranked_among_themselves(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(quality, "AMONG_COLD", 10)  # eleven are held out of this world
     quality.main(["--quick", "--json", "--state", str(tmp_path)])
     result = json.loads(capsys.readouterr().out)
-    assert "cold_recall_lift" in result["claims"]
-    assert "cold_only_recall_lift" not in result["claims"]
-    assert not [row for row in result["rows"] if "among" in row["method"]]
+    rows = {row["method"]: row["recall_at_10"] for row in result["rows"] if "recall_at_10" in row}
+    ratio = rows["cold, among cold: towers"] / rows["cold, among cold: content"]
+    assert result["claims"]["cold_only_recall_lift"] == pytest.approx(ratio)
 
 
 def test_data_are_read_by_the_settings_and_what_is_odd_is_said(monkeypatch, capsys, tmp_path):
@@ -159,7 +168,7 @@ def test_a_variant_that_cannot_be_trained_is_left_out_of_the_ablations(monkeypat
 def test_the_papers_recipe_is_a_row_and_loses_no_other_where_it_fails(monkeypatch, capsys, tmp_path):
     quick = ["--quick", "--paper", "--json", "--state", str(tmp_path)]
     quality.main(quick)
-    rows = {row["method"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    rows = {row["method"]: row for row in json.loads(capsys.readouterr().out)["rows"] if "method" in row}
     assert rows["paper-small"]["runs"] == rows["towers"]["runs"] == 1
     fitted = quality.World.fit
 
@@ -172,9 +181,8 @@ def test_the_papers_recipe_is_a_row_and_loses_no_other_where_it_fails(monkeypatc
     quality.main(quick)
     printed = capsys.readouterr()
     assert "paper-small: left out, training: the loss grew" in printed.err
-    assert [row["method"] for row in json.loads(printed.out)["rows"]] == [
-        n for n in rows if n != "paper-small"
-    ]
+    left = [row["method"] for row in json.loads(printed.out)["rows"] if "method" in row]
+    assert left == [name for name in rows if name != "paper-small"]
 
 
 def test_the_prior_is_tuned_on_what_its_towers_can_know(monkeypatch, capsys, tmp_path):
@@ -192,9 +200,11 @@ def test_the_prior_is_tuned_on_what_its_towers_can_know(monkeypatch, capsys, tmp
     monkeypatch.setattr(fitting, "draw_new", drawn)
     monkeypatch.setattr(quality, "tune_timed", tuned)
     quality.main(["--quick", "--json", "--state", str(tmp_path)])
+    of_baseline, of_towers = asked
     assert len(held_out[0])
-    assert len(asked[0])
-    assert not np.isin(asked[0].target_items, held_out[0]).any()
+    assert len(of_towers)
+    assert not np.isin(of_towers.target_items, held_out[0]).any()
+    assert np.isin(of_baseline.target_items, held_out[0]).any()
 
 
 @pytest.mark.parametrize(

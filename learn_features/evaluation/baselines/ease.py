@@ -39,7 +39,7 @@ class Ease:
 
     name = "ease"
     sees_clock = False
-    budget_seconds = 240.0
+    budget_seconds = 600.0
 
     def refusal(self, task: Task) -> str | None:
         return too_many_items(task)

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.evaluation.baselines.baseline import CRITERION, Baseline, Task
@@ -37,6 +38,10 @@ QUICK = ("popularity", "recent_popularity", "item_cf", "content")
 """Seconds each on a small data set."""
 
 
+def _never(fitted_on: Sequences) -> Scorer:
+    raise ValueError("a baseline that did not run has no parameters to fit")
+
+
 @dataclass(frozen=True)
 class TunedBaseline:
     """A baseline fitted on all before the test cut, or why it was not.
@@ -47,6 +52,8 @@ class TunedBaseline:
     validation  the criterion that they reached there, fitted on `train` only
     fits        how many parameters were tried
     budget_seconds, seconds   allowed for tuning; taken by tuning and fitting together
+    cut_short   whether tuning had more to try when the budget was spent
+    fit         the same parameters fitted on other interactions
     """
 
     sees_clock: bool
@@ -57,12 +64,14 @@ class TunedBaseline:
     fits: int
     budget_seconds: float
     seconds: float
+    cut_short: bool = False
+    fit: Callable[[Sequences], Scorer] = field(default=_never, repr=False)
 
     def row(self) -> dict[str, Any]:
         """What stands in a report."""
         if self.scorer is None:
             return {"not_run": self.not_run, "sees_clock": self.sees_clock}
-        names = ("sees_clock", "parameters", "validation", "fits", "budget_seconds", "seconds")
+        names = ("sees_clock", "parameters", "validation", "fits", "budget_seconds", "seconds", "cut_short")
         return {name: getattr(self, name) for name in names}
 
 
@@ -106,12 +115,13 @@ def _tuned(
     progress(f"{method.name}: tuning for {budget:.0f} s at most")
     started = time.monotonic()
     tries = method.tune(task, budget)
-    scorer = method.fit(task, task.split.train_and_validation, tries.best)
+    cut_short, best = tries.spent, tries.best
+    scorer = method.fit(task, task.split.train_and_validation, best)
     seconds = time.monotonic() - started
-    parameters = asdict(tries.best)
+    parameters = asdict(best)
     progress(
         f"{method.name}: {task.criterion} {tries.value:.4f} on validation with {parameters}, "
-        f"{len(tries.tried)} tried, {seconds:.1f} s"
+        f"{len(tries.tried)} tried, {seconds:.1f} s" + ", CUT SHORT by the clock" * cut_short
     )
     return TunedBaseline(
         sees_clock=method.sees_clock,
@@ -122,6 +132,8 @@ def _tuned(
         fits=len(tries.tried),
         budget_seconds=budget,
         seconds=seconds,
+        cut_short=cut_short,
+        fit=lambda fitted_on: method.fit(task, fitted_on, best),
     )
 
 

@@ -37,7 +37,7 @@ class Ridge:
 
     name = "ridge"
     sees_clock = False
-    budget_seconds = 240.0
+    budget_seconds = 600.0
 
     def refusal(self, task: Task) -> str | None:
         return too_many_items(task)

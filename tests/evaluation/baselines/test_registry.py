@@ -41,7 +41,7 @@ def test_every_baseline_is_tuned_and_scores(parts: Split) -> None:
         assert 0 <= method.validation <= 1
         assert name in lines[0] + lines[-1] or any(line.startswith(f"{name}: ") for line in lines)
         assert set(method.row()) == {
-            "sees_clock", "parameters", "validation", "fits", "budget_seconds", "seconds",
+            "sees_clock", "parameters", "validation", "fits", "budget_seconds", "seconds", "cut_short",
         }  # fmt: skip
 
 
@@ -71,6 +71,23 @@ def test_tuning_never_looks_at_test(parts: Split, make_cases: MakeCases) -> None
         assert scorers[0] is not None
         assert scorers[1] is not None
         assert np.array_equal(scorers[0](parts.test), scorers[1](parts.test))
+
+
+def test_what_the_clock_cut_short_is_said_and_parameters_fit_other_logs(parts: Split) -> None:
+    lines: list[str] = []
+    found = tuned(parts, None, 15, names=("ridge", "ease"), budget_seconds=1e-9, progress=lines.append)
+    assert found["ridge"].row()["cut_short"] is True
+    assert found["ridge"].fits == 1
+    assert lines[1].endswith("CUT SHORT by the clock")
+    whole = tuned(parts, None, 15, names=("ridge",))["ridge"]
+    assert whole.row()["cut_short"] is False
+    assert whole.scorer is not None
+    again, train = whole.fit(parts.train_and_validation), whole.fit(parts.train)
+    assert np.array_equal(again(parts.test), whole.scorer(parts.test))
+    assert not np.array_equal(train(parts.test), whole.scorer(parts.test))
+    not_run = tuned(replace(parts, has_times=False), None, 15, names=("recent_popularity",))
+    with pytest.raises(ValueError, match="did not run"):
+        not_run["recent_popularity"].fit(parts.train)
 
 
 def test_validation_decides_by_the_asked_metric(parts: Split) -> None:
