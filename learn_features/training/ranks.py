@@ -118,14 +118,28 @@ def joined() -> Iterator[Ranks]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
+        _join("nccl" if device.type == "cuda" else "gloo")
         yield Ranks(dist.get_rank(), dist.get_world_size(), device)
     except RuntimeError as error:
-        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
             raise
         raise ServiceError(
             "training: another process of torchrun has stopped; its message says why"
         ) from None
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """The process group of this attempt.
+
+    torchrun's store outlives a restart, with the addresses of the processes that are dead in it: whoever came
+    before the others would call those. So each attempt has names of its own there. Nodes count their
+    restarts each for itself, so that of one node alone says which attempt it is.
+    """
+    store, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)

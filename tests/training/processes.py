@@ -1,6 +1,7 @@
 """What `test_step.py` runs under torchrun: short trainings on tiny data, rank 0 keeps the outcome."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 
 from learn_features.errors import ConfigError, LearnFeaturesError
 from learn_features.training.fit import fit
-from learn_features.training.ranks import Ranks, joined
+from learn_features.training.ranks import Ranks, joined, restarted
 from learn_features.training.recipe import Recipe
 from tests.training.world import RECIPE, TOWERS, content_of, make_split
 
@@ -54,6 +55,20 @@ def refused(folder: Path) -> None:
         time.sleep(0.1)
 
 
+def killed(folder: Path) -> None:
+    """The second process is killed. Started again, it joins some time before the first."""
+    leads, again = os.environ["RANK"] == "0", restarted()
+    if leads and again:
+        time.sleep(3)
+    with joined() as ranks:
+        total = ranks.sum(torch.ones(1))
+        if not leads and not again:
+            os.kill(os.getpid(), signal.SIGKILL)
+        ranks.wait()
+        if leads:
+            (folder / "sum").write_text(f"{float(total):g}")
+
+
 def main(folder: Path) -> None:
     with joined() as ranks:
         assert ranks.count == 2
@@ -65,4 +80,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"main": main, "refused": refused}[sys.argv[1]](Path(sys.argv[2]))
+    {"main": main, "refused": refused, "killed": killed}[sys.argv[1]](Path(sys.argv[2]))

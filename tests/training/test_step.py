@@ -182,11 +182,11 @@ def test_no_gpus_emulation_of_bf16_is_taken(monkeypatch):
     assert not low_precision(RECIPE, torch.device("cpu"))
 
 
-def torchrun(what: str, folder: Path) -> None:
+def torchrun(what: str, folder: Path, *more: str) -> None:
     """Two processes of `tests.training.processes`."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "tests.training.processes", what, str(folder),
+        *more, "-m", "tests.training.processes", what, str(folder),
     ]  # fmt: skip
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -195,6 +195,11 @@ def test_who_waited_for_a_process_that_stopped_says_so(tmp_path):
     torchrun("refused", tmp_path)
     assert (tmp_path / "0").read_text() == "refused by the first"
     assert "another process of torchrun has stopped" in (tmp_path / "1").read_text()
+
+
+def test_processes_started_again_meet_each_other_and_not_the_dead(tmp_path):
+    torchrun("killed", tmp_path, "--max-restarts", "1")
+    assert (tmp_path / "sum").read_text() == "2"
 
 
 def test_two_processes_train_as_one(tmp_path):
