@@ -2,12 +2,15 @@
 
 The file (`item_residuals.safetensors`) holds
   `keys`       uint64 (2, n): the items' 128-bit keys (`content.key_index`), ascending
-  `residuals`  float32 (n, D): a row for each key
+  `residuals`  float32 (n, D): a row for each key, as it is served
+  `heights`, `direction`  float32 (n,) and (D,): what of each is not learnt but a lift by demand
+             (`training.demand`), height · direction; both missing where nothing was lifted
 and is read through a memory map: a look-up touches the pages of a binary search and of the rows it
 returns, so 31 million items cost no memory of their own.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,23 @@ from learn_features.durable import whole
 from learn_features.errors import BundleError, DataError
 from learn_features.towers.tensor_file import disk_errors, mapped
 
-_KEYS, _RESIDUALS = "keys", "residuals"
+_KEYS, _RESIDUALS, _HEIGHTS, _DIRECTION = "keys", "residuals", "heights", "direction"
+
+
+@dataclass(frozen=True)
+class Lift:
+    """How far each of n items was lifted, `heights` (n,), and where to, `direction` (D,); float32."""
+
+    heights: NDArray[np.float32]
+    direction: NDArray[np.float32]
+
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, D)"""
+        return self.heights[:, None] * self.direction
+
+    def of(self, rows: NDArray[np.integer]) -> "Lift":
+        """Of items at `rows` only."""
+        return Lift(np.ascontiguousarray(self.heights[rows]), self.direction)
 
 
 class ItemResiduals:
@@ -28,13 +47,18 @@ class ItemResiduals:
     Args:
         keys: uint64 (2, n), ascending, none twice.
         table: float32 (n, D), a row for each key.
+        lift: of the n items, what of their rows is a lift.
     """
 
-    def __init__(self, keys: NDArray[np.uint64], table: NDArray[np.float32]) -> None:
-        self._keys, self._table = keys, table
+    def __init__(
+        self, keys: NDArray[np.uint64], table: NDArray[np.float32], lift: Lift | None = None
+    ) -> None:
+        self._keys, self._table, self._lift = keys, table, lift
 
     @classmethod
-    def of(cls, item_ids: Sequence[str], table: NDArray[np.float32]) -> "ItemResiduals":
+    def of(
+        cls, item_ids: Sequence[str], table: NDArray[np.float32], lift: Lift | None = None
+    ) -> "ItemResiduals":
         """Of items in any order and their rows (n, D); `DataError` for repeats and what is not finite."""
         if table.ndim != 2 or len(table) != len(item_ids):
             raise DataError(f"item residuals: {len(item_ids)} items and a table of shape {table.shape}")
@@ -52,7 +76,8 @@ class ItemResiduals:
         if len(again):
             first = ", ".join(item_ids[row] for row in order[again[:5]])
             raise DataError(f"item residuals: {len(again)} items are named more than once, first {first}")
-        return cls(ascending, np.ascontiguousarray(table[order], dtype=np.float32))
+        lifted = None if lift is None else lift.of(order)
+        return cls(ascending, np.ascontiguousarray(table[order], dtype=np.float32), lifted)
 
     def __len__(self) -> int:
         """Items that have one."""
@@ -71,11 +96,24 @@ class ItemResiduals:
         found[known] = self._table[rows[known]]
         return found
 
+    def unlifted(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        """The same without the lift, for a training that goes on from them."""
+        found = self.lookup(item_ids)
+        if self._lift is not None:
+            rows = find_rows(self._keys.T, id_keys(item_ids))
+            known = rows >= 0
+            found[known] -= self._lift.of(rows[known]).vectors()
+        return found
+
     def save(self, file: Path) -> None:
         """Write to `file`, whole or not at all."""
         from safetensors.numpy import save_file
 
         tensors: dict[str, NDArray] = {_KEYS: np.asarray(self._keys), _RESIDUALS: np.asarray(self._table)}
+        if self._lift is not None:
+            tensors |= {
+                _HEIGHTS: np.asarray(self._lift.heights), _DIRECTION: np.asarray(self._lift.direction)
+            }  # fmt: skip
         with whole(file) as aside, disk_errors(file):
             save_file(tensors, aside)
 
@@ -85,16 +123,21 @@ class ItemResiduals:
         tensors = mapped(file)
         shapes = {name: (tensor.dtype.str, tensor.shape) for name, tensor in tensors.items()}
         keys, table = tensors.get(_KEYS), tensors.get(_RESIDUALS)
+        heights, direction = tensors.get(_HEIGHTS), tensors.get(_DIRECTION)
+        lifted = heights is not None and direction is not None
         if (
             keys is None
             or table is None
-            or len(tensors) != 2
+            or len(tensors) != (4 if lifted else 2)
             or (keys.dtype, keys.shape) != (np.uint64, (2, len(table)))
             or (table.dtype, table.ndim) != (np.float32, 2)
+            or (heights is not None and (heights.dtype, heights.shape) != (np.float32, table.shape[:1]))
+            or (direction is not None and (direction.dtype, direction.shape) != (np.float32, table.shape[1:]))
         ):
             raise BundleError(f"{file}: is no table of item residuals, it holds {shapes}")
         if dimension is not None and table.shape[1] != dimension:
             raise BundleError(f"{file}: residuals have width {table.shape[1]}, the towers {dimension}")
         if (keys[0, 1:] < keys[0, :-1]).any():
             raise BundleError(f"{file}: its keys are not in order, so items would not be found; export again")
-        return cls(keys, table)
+        lift = None if heights is None or direction is None else Lift(heights, direction)
+        return cls(keys, table, lift)

@@ -8,7 +8,8 @@ next_item         softmax over the next item
 dense_all_action  the paper's
 new_items         how far new items move among known ones
 audience          how much new items borrow from similar ones
-placing           both: found on held-out items, and made so
+demand            how far items that are in demand at the end of the log are lifted
+placing           all three: found on held-out items and validation, and made so
 item_to_item      which of item-CF and EASE teaches, tuned on validation
 teacher           its cross-fitted votes, as a part of the target
 windows           batches for next-item softmax

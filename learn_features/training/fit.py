@@ -13,7 +13,7 @@ from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
-from learn_features.towers.residuals import ItemResiduals
+from learn_features.towers.residuals import ItemResiduals, Lift
 from learn_features.training import seeds
 from learn_features.training.checkpoint import Checkpoints, check_tensors
 from learn_features.training.content_table import ContentTable
@@ -23,7 +23,7 @@ from learn_features.training.loop import Loop, Progress
 from learn_features.training.new_items import NewItems, draw_new, mean_length
 from learn_features.training.objectives import objective
 from learn_features.training.phase import TUNE, Counters, next_phase
-from learn_features.training.placing import find_placing, place
+from learn_features.training.placing import Placing, find_placing, place
 from learn_features.training.ranks import Ranks, alone
 from learn_features.training.recipe import Recipe, check_together, warn_of_unused
 from learn_features.training.seen import seen
@@ -41,11 +41,11 @@ OnTuned = Callable[[Trained], None]
 @dataclass(frozen=True)
 class Tuning:
     """What the first phase finds on validation: how many epochs, what item-to-item models find in the log
-    (None: not asked), where new items stand."""
+    (None: not asked), where items stand beside what is learnt of them."""
 
     epochs: int
     item_to_item: ItemToItem | None = None
-    new_items: NewItems = field(default_factory=NewItems)
+    placing: Placing = field(default_factory=Placing)
 
 
 @dataclass(frozen=True)
@@ -152,24 +152,27 @@ def fit(
             )
             if not vectors_finite(model, vectors, asked, towers_config.max_length):
                 raise ConfigError(f"training: vectors are not finite after {phase.name}; {run.calmer}")
-            if tunes and len(new):
-                run.counters.new_items = find_placing(model, vectors, parts, what, asked, new, ranks)
-            if tunes and on_tuned is not None:
-                on_tuned(model)
+            if tunes:
+                trained = model.residuals_alone()
+                run.counters.placing = find_placing(model, vectors, parts, what, asked, new, ranks)
+                if on_tuned is not None:
+                    on_tuned(model)
+                model.take_back(trained)
             ended.append(run.counters)
-        found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].new_items)
+        found = tuning or Tuning(ended[0].best_epoch, item_to_item, ended[0].placing)
         untaken = np.setdiff1d(np.arange(items), taken)
         standing = np.zeros((len(untaken), towers_config.dimension), dtype=np.float32)
         stays = np.isin(untaken, what.passed_over)
         if parent is not None:
             move = float(parent.moved.norm() / mean_length(model, vectors))
-            found = replace(found, new_items=NewItems(move, parent.borrowing))
+            of_parent = NewItems(move, parent.borrowing)
+            found = replace(found, placing=replace(found.placing, new_items=of_parent))
             names = [ids[row] for row in untaken]
             standing, stays = parent.residuals_of(names), parent.knows(names)
-        standing = place(model, vectors, what.sequences, asked, found.new_items, standing, stays)
+        standing, lift = place(model, vectors, what.sequences, asked, found.placing, standing, stays)
     return Fitted(
         towers=model.towers.eval(),
-        residuals=_residuals(model, ids, untaken, standing),
+        residuals=_residuals(model, ids, untaken, standing, lift),
         epochs=[epoch for counters in ended for epoch in counters.history],
         best=ended[0].history[(ended[0].best_epoch or len(ended[0].history)) - 1],
         tuning=found,
@@ -194,13 +197,21 @@ def _saver(
 
 
 def _residuals(
-    model: Trained, item_ids: Sequence[str], untaken: NDArray[np.int64], standing: NDArray[np.float32]
+    model: Trained,
+    item_ids: Sequence[str],
+    untaken: NDArray[np.int64],
+    standing: NDArray[np.float32],
+    lift: Lift | None,
 ) -> ItemResiduals | None:
-    """Of trained items, and what keeps untaken ones where they are; rows of zeros say nothing."""
+    """Of trained items, of which a part is `lift`, and what keeps untaken ones where they are; rows of zeros
+    say nothing."""
     learned = model.by_item()
     if learned is None:
         return None
     table = np.concatenate((learned[model.items].cpu().numpy(), standing))
     named = np.concatenate((model.items, untaken))
     rows = np.flatnonzero(table.any(axis=1))
-    return ItemResiduals.of([item_ids[item] for item in named[rows]], table[rows])
+    if lift is not None:
+        heights = np.concatenate((lift.heights, np.zeros(len(untaken), dtype=np.float32)))
+        lift = Lift(heights, lift.direction).of(rows)
+    return ItemResiduals.of([item_ids[item] for item in named[rows]], table[rows], lift)

@@ -63,7 +63,7 @@ def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArra
     that `model` has no residuals for, but for those `passed_over`, which were there and nobody took: they
     stay. Moving items borrow what the towers have to lend. Leaves the towers in evaluation mode.
     """
-    users = _user_vectors(model, content, cases).cpu()
+    users = case_users(model, content, cases).cpu()
     moving = np.setdiff1d(np.arange(len(content)), np.union1d(model.items, passed_over))
     residuals = model.by_item()
     if residuals is not None:
@@ -73,7 +73,7 @@ def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArra
     tower = model.towers.item
     aligned, borrowed = (over_items(model, content, moving, what) for what in (tower.aligned, tower.borrowed))
     projected = (aligned + borrowed).cpu()
-    step = (mean_length(model, content) * _direction(model, content, cases)).cpu()
+    step = (mean_length(model, content) * mean_user(model, content, cases)).cpu()
     lengths = torch.stack([(projected + move * step).norm(dim=-1).clamp_min(1e-12) for move in MOVES])
     values = np.zeros(len(MOVES))
     size = harness.cases_at_once(len(content), CASES)
@@ -128,7 +128,7 @@ def move_new_items(model: Trained, content: Tensor, cases: Cases, move: float) -
     """
     if model.residuals is None or model.towers.item.projection is None:
         raise ConfigError("training: new items are moved only where items have a projection and residuals")
-    shift = move * mean_length(model, content) * _direction(model, content, cases)
+    shift = move * mean_length(model, content) * mean_user(model, content, cases)
     model.towers.item.projection.linear.bias += shift
     if model.towers.item.moved is not None:
         model.towers.item.moved += shift
@@ -156,7 +156,8 @@ def mark_known(model: Trained) -> None:
         model.residuals[(model.residuals == 0).all(dim=1)] = KNOWN
 
 
-def _user_vectors(model: Trained, content: Tensor, cases: Cases) -> Tensor:
+def case_users(model: Trained, content: Tensor, cases: Cases) -> Tensor:
+    """User vectors (n, D) of `cases`."""
     return user_vectors(
         model.towers,
         content,
@@ -169,9 +170,9 @@ def _user_vectors(model: Trained, content: Tensor, cases: Cases) -> Tensor:
     )
 
 
-def _direction(model: Trained, content: Tensor, cases: Cases) -> Tensor:
+def mean_user(model: Trained, content: Tensor, cases: Cases) -> Tensor:
     """Unit vector (D,) of the mean user, asked for at the end of the log as served ones are."""
-    users = _user_vectors(model, content, replace(cases, ages_us=None))
+    users = case_users(model, content, replace(cases, ages_us=None))
     return F.normalize(users.mean(dim=0), dim=0)
 
 

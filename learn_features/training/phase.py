@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from learn_features.training.curves import Epoch, Point
+from learn_features.training.demand import Demand
 from learn_features.training.new_items import NewItems
+from learn_features.training.placing import Placing
 from learn_features.training.recipe import Recipe
 
 TUNE, FINAL = "tune", "final"
@@ -49,8 +51,8 @@ class Counters:
     best_score: float | None = None
     best_epoch: int = 0
     """1-based; 0: nothing was validated."""
-    new_items: NewItems = field(default_factory=NewItems)
-    """What the phase found about them."""
+    placing: Placing = field(default_factory=Placing)
+    """What the phase found about where items stand."""
     history: list[Epoch] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 
@@ -61,7 +63,8 @@ class Counters:
     def of(cls, saved: dict[str, Any]) -> "Counters":
         """From `as_dict`, through JSON."""
         counters = cls(**saved)
-        counters.new_items = NewItems(**saved["new_items"])
+        new_items, demand = saved["placing"]["new_items"], saved["placing"]["demand"]
+        counters.placing = Placing(NewItems(**new_items), Demand(**demand))
         counters.history = [Epoch(**line) for line in saved["history"]]
         counters.points = [Point(**line) for line in saved["points"]]
         return counters

@@ -1,7 +1,11 @@
-"""New items among known ones: found while some are held out as if they were new, and made so at the end.
+"""Where items stand beside what was learnt of them: found on validation, and made so at the end.
 
-They borrow first (`audience.py`), then they move (`new_items.py`): a move is measured with what they borrow.
+What is in demand is lifted first (`demand.py`), where the log is split by time. New items, as which some are
+held out meanwhile, then borrow (`audience.py`), and last they move (`new_items.py`): a move is measured with
+what they borrow, among items that are lifted.
 """
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +14,21 @@ from torch import Tensor
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
+from learn_features.towers.residuals import Lift
 from learn_features.training.audience import find_strength, lend, set_strength
+from learn_features.training.demand import Demand, find_demand, lift_items
 from learn_features.training.new_items import KNOWN, NewItems, find_move, mark_known, move_new_items
 from learn_features.training.ranks import Ranks
 from learn_features.training.seen import Seen
 from learn_features.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What is found: of new items, and of items in demand."""
+
+    new_items: NewItems = field(default_factory=NewItems)
+    demand: Demand = field(default_factory=Demand)
 
 
 def find_placing(
@@ -25,14 +39,24 @@ def find_placing(
     cases: Cases,
     new: NDArray[np.int64],
     ranks: Ranks,
-) -> NewItems:
-    """Where items that nobody has taken stand best, found with those (`new`) that were left out of what the
-    model has seen; it lends as found. The first rank decides for all."""
+) -> Placing:
+    """How far demand lifts, judged by cases that do not ask for a `new` item, and where items that nobody has
+    taken stand best, found with the new ones, which were left out of what the model has seen (none: not
+    asked). The model is lifted and lends as found. The first rank decides for all."""
+    found = Placing()
+    if model.towers.config.places_new_items and parts.kind == "global_time":
+        is_new = np.zeros(len(content), dtype=bool)
+        is_new[new] = True
+        best = find_demand(model, content, what.sequences, cases.targeting(~is_new))
+        found = replace(found, demand=Demand(*ranks.told([best.lift, best.half_life_days])))
+        lift_items(model, content, what.sequences, cases, found.demand)
+    if not len(new):
+        return found
     strength = find_strength(model, content, what.sequences, parts.train_and_validation, new)
     borrowing = ranks.told([strength])[0]
     set_strength(model, borrowing)
     move = ranks.told([find_move(model, content, cases, what.passed_over)])[0]
-    return NewItems(move, borrowing)
+    return replace(found, new_items=NewItems(move, borrowing))
 
 
 def place(
@@ -40,20 +64,22 @@ def place(
     content: Tensor,
     sequences: Sequences,
     cases: Cases,
-    found: NewItems,
+    found: Placing,
     standing: NDArray[np.float32],
     stays: NDArray[np.bool_],
-) -> NDArray[np.float32]:
-    """Let new items borrow and move as was `found`.
+) -> tuple[NDArray[np.float32], Lift | None]:
+    """Lift what is in demand, and let new items borrow and move, as was `found`.
 
     `standing` (n, D): residuals of n items that nobody took. Returned is what they are to be for those that
-    `stays` (n,) names to stay in place.
+    `stays` (n,) names to stay in place, and the lift of the items of `model`.
     """
     standing = standing.copy()
-    lend(model, content, sequences, found.borrowing)
-    if found.borrowing:
+    lift = lift_items(model, content, sequences, cases, found.demand)
+    borrowing, move = found.new_items.borrowing, found.new_items.move
+    lend(model, content, sequences, borrowing)
+    if borrowing:
         mark_known(model)
         standing[stays & ~standing.any(axis=1)] = KNOWN
-    if found.move:
-        standing[stays] -= move_new_items(model, content, cases, found.move).cpu().numpy()
-    return standing
+    if move:
+        standing[stays] -= move_new_items(model, content, cases, move).cpu().numpy()
+    return standing, lift

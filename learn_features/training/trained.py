@@ -111,6 +111,16 @@ class Trained(nn.Module):
         if self.residuals is not None:
             self.residuals.copy_(torch.from_numpy(table)).div_(self.trust)
 
+    def residuals_alone(self) -> Tensor | None:
+        """A copy of the table, for `take_back`."""
+        return None if self.residuals is None else self.residuals.detach().clone()
+
+    @torch.no_grad()
+    def take_back(self, table: Tensor | None) -> None:
+        """Undo what was done to the residuals since `residuals_alone`."""
+        if self.residuals is not None and table is not None:
+            self.residuals.copy_(table)
+
     def named_state(self) -> dict[str, Tensor]:
         """Every parameter, and every buffer that a file keeps, once, under its first name."""
         buffers = {name: b for name, b in self.named_buffers() if name not in ("row", "trust")}

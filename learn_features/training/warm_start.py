@@ -59,16 +59,17 @@ class Parent:
         return np.asarray(self.residuals.lookup(item_ids).any(axis=1))
 
     def residuals_of(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
-        """(n, D): of these items, before any move; zeros where the parent has nothing."""
+        """(n, D): of these items, before any move or lift; zeros where the parent has nothing."""
         if self.residuals is None:
             return np.zeros((len(item_ids), self.towers.config.dimension), dtype=np.float32)
-        rows = np.array(self.residuals.lookup(item_ids))
+        rows = self.residuals.unlifted(item_ids)
         rows[self.knows(item_ids)] += self.moved.numpy()
         return rows
 
     def check_unseen(self, parts: Split) -> None:
         """`ConfigError` if the parent has seen the test answers of `parts`; a warning where it knows those of
-        validation, which then flatter."""
+        validation, which then flatter, or may know some of test: leave-one-out cuts each user's log at a time
+        of its own, and that moves back when an item or an interaction leaves the data."""
         if self.split != parts.kind:
             raise ConfigError(
                 f"parent: was trained on the split {self.split}, which has seen answers of {parts.kind};"
@@ -81,10 +82,16 @@ class Parent:
                 f" these data ({tested_from}), so it knows answers; take newer data, or train without it"
             )
         if parts.kind == "leave_one_out" or self.trained_until > times.from_us(parts.train.newest_us):
-            log.warning(
-                "the parent was trained on a part of the validation cases: their figures flatter, those of"
-                " test do not"
-            )
+            log.warning("the parent was trained on a part of the validation cases: their figures flatter")
+        if parts.kind == "leave_one_out":
+            older = np.count_nonzero(parts.test.request_times_us <= times.to_us(self.trained_until))
+            if older:
+                log.warning(
+                    "%d of %d test answers are no newer than what the parent was trained on: it knows those"
+                    " of users whose last interaction then has left the data, and their figures flatter",
+                    older,
+                    len(parts.test.request_times_us),
+                )
 
 
 def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, config: TowerConfig) -> Parent:

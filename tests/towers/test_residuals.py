@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
 
 from learn_features.errors import BundleError, DataError
-from learn_features.towers.residuals import ItemResiduals
+from learn_features.towers.residuals import ItemResiduals, Lift
 
 VARIANTS = ("sequence", "single", "projection")
 IDS = ["b", "zoë", "a", "10", "9", ""]
@@ -53,6 +53,32 @@ def test_the_file_is_plain_safetensors_and_mapped(residuals, tmp_path):
     np.testing.assert_array_equal(loaded.lookup(IDS), residuals.lookup(IDS))
     assert isinstance(loaded._table.base.base, np.memmap) or isinstance(loaded._table, np.memmap)
     assert [f.name for f in tmp_path.iterdir()] == [file.name]
+
+
+def test_what_of_a_residual_is_a_lift_is_kept_beside_it(tmp_path):
+    """The file holds rows as they are served; a training goes on from what was learnt."""
+    table = np.arange(12, dtype=np.float32).reshape(6, 2)
+    lift = Lift(np.array([1, 0, 2, 0, 0.5, 0], np.float32), np.array([0.6, 0.8], np.float32))
+    ItemResiduals.of(IDS, table, lift).save(tmp_path / "r")
+    loaded = ItemResiduals.load(tmp_path / "r", 2)
+    assert loaded.lookup(["a", "new"]).tolist() == [[4, 5], [0, 0]]
+    expected = table - np.outer([1, 0, 2, 0, 0.5, 0], [0.6, 0.8])
+    np.testing.assert_allclose(loaded.unlifted([*IDS, "new"]), [*expected, [0, 0]], rtol=1e-6)
+    plain = ItemResiduals.of(IDS, table)
+    np.testing.assert_array_equal(plain.unlifted(IDS), table)
+    tensors = load_file(tmp_path / "r")
+    for broken in (
+        {"heights": tensors["heights"][:-1]},
+        {"direction": np.zeros(3, np.float32)},
+        {"heights": tensors["residuals"]},
+    ):
+        save_file({**tensors, **broken}, tmp_path / "broken")
+        with pytest.raises(BundleError, match="is no table of item residuals"):
+            ItemResiduals.load(tmp_path / "broken")
+    del tensors["direction"]
+    save_file(tensors, tmp_path / "broken")
+    with pytest.raises(BundleError, match="is no table of item residuals"):
+        ItemResiduals.load(tmp_path / "broken")
 
 
 def test_nobody_has_a_residual(tmp_path):

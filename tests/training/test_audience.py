@@ -23,6 +23,7 @@ from learn_features.training.audience import (
 )
 from learn_features.training.fit import Tuning, fit
 from learn_features.training.new_items import KNOWN, NewItems, mark_known, move_new_items
+from learn_features.training.placing import Placing
 from learn_features.training.trained import Trained
 from tests.training import world
 from tests.training.world import ITEMS, RECIPE, content_of, make_split, parent_of
@@ -246,10 +247,10 @@ def test_training_finds_it_and_a_child_borrows_as_its_parent(monkeypatch):
     assert seen["log"] is parts.train_and_validation
     assert seen["lent"] == (len(set(_targets(seen["learned"]))), 0.5)
     similar = first.towers.item.similar
-    assert first.tuning.new_items.borrowing == 0.5 == float(similar.strength)
+    assert first.tuning.placing.new_items.borrowing == 0.5 == float(similar.strength)
     assert similar.items == len(set(_targets(parts.train_and_validation)))
     again = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=1,
-                tuning=Tuning(2, new_items=NewItems(borrowing=1.5)))  # fmt: skip
+                tuning=Tuning(2, placing=Placing(NewItems(borrowing=1.5))))  # fmt: skip
     assert float(again.towers.item.similar.strength) == 1.5
     child = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=1,
                 parent=parent_of(first))  # fmt: skip

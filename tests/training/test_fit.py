@@ -13,6 +13,7 @@ from learn_features.towers.scoring import item_vectors, scorer
 from learn_features.towers.weights import tensors
 from learn_features.training.fit import Tuning, fit
 from learn_features.training.new_items import NewItems
+from learn_features.training.placing import Placing
 from tests.training.world import ITEMS, RECIPE, TOWERS, content_of, make_split, parent_of
 
 CHANCE = 10 / ITEMS
@@ -173,7 +174,8 @@ def test_new_items_move_and_borrow_and_those_that_were_left_do_not(kind, later, 
 
     def untaken(move: float, borrowing: float) -> np.ndarray:
         fitted = fit(
-            parts, content, towers, RECIPE, seed=0, tuning=Tuning(1, new_items=NewItems(move, borrowing)),
+            parts, content, towers, RECIPE, seed=0,
+            tuning=Tuning(1, placing=Placing(NewItems(move, borrowing))),
             later=None if later is None else np.array(later),
         )  # fmt: skip
         known = fitted.residuals.lookup([str(row) for row in range(len(content))])
@@ -189,7 +191,9 @@ def test_new_items_move_and_borrow_and_those_that_were_left_do_not(kind, later, 
 def test_what_was_left_stays_through_a_warm_start():
     content = np.concatenate((content_of(), content_of(seed=1)[:3]))
     towers = TOWERS.model_copy(update={"residuals": True})
-    first = fit(make_split(True), content, towers, RECIPE, seed=0, tuning=Tuning(1, new_items=NewItems(0.7)))
+    first = fit(
+        make_split(True), content, towers, RECIPE, seed=0, tuning=Tuning(1, placing=Placing(NewItems(0.7)))
+    )
     untaken = [str(row) for row in range(ITEMS, ITEMS + 3)]
     rows = first.residuals.lookup(untaken)
     assert (np.linalg.norm(rows, axis=1) > 0.01).all()

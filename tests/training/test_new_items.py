@@ -108,7 +108,7 @@ def test_a_warm_start_moves_new_items_anew_and_as_far(monkeypatch):
     np.testing.assert_allclose(same.residuals.lookup(ids), cold.residuals.lookup(ids), atol=1e-4)
     warm = fit(make_split(True), content, towers, recipe, seed=1, parent=parent)
     assert float(warm.towers.item.moved.norm()) == pytest.approx(far, rel=1e-4)
-    assert warm.tuning.new_items.move > 0
+    assert warm.tuning.placing.new_items.move > 0
 
 
 def test_trained_items_stay_where_they_were():

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,18 +80,20 @@ def test_sigkill_in_both_phases_and_inside_a_checkpoint(uninterrupted, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("changes", "together"),
+    ("changes", "together", "kind"),
     [
-        ({"loss": "dense_all_action", "final": "refit", "accumulate": 2, "logq": True}, 1),
-        ({"final": "refit", "patience": 1, "epochs": 6}, 1),
-        ({"final": "none", "ema": 0.0}, 1),
-        ({}, 2),
+        ({"loss": "dense_all_action", "final": "refit", "accumulate": 2, "logq": True}, 1, "leave_one_out"),
+        ({"final": "refit", "patience": 1, "epochs": 6}, 1, "leave_one_out"),
+        ({"final": "none", "ema": 0.0}, 1, "leave_one_out"),
+        ({}, 2, "leave_one_out"),
+        ({}, 1, "global_time"),
     ],
-    ids=["dense all action", "refit", "one phase", "interactions of one time"],
+    ids=["dense all action", "refit", "one phase", "interactions of one time", "lifted by demand"],
 )
-def test_stopped_every_few_steps(changes, together, tmp_path):
+def test_stopped_every_few_steps(changes, together, kind, tmp_path):
     recipe = RESUMED.model_copy(update=changes)
-    whole = fit(make_split(True, together=together), content_of(), WITH_RESIDUALS, recipe, seed=0)
+    parts = replace(make_split(True, together=together), kind=kind)
+    whole = fit(parts, content_of(), WITH_RESIDUALS, recipe, seed=0)
     resumed, stops = None, 0
     while resumed is None:
         left = random.randint(1, 3)
@@ -102,7 +105,7 @@ def test_stopped_every_few_steps(changes, together, tmp_path):
                 raise Stopped
 
         try:
-            resumed = checkpointed(tmp_path, recipe, together=together, progress=stop)
+            resumed = checkpointed(tmp_path, recipe, together=together, kind=kind, progress=stop)
         except Stopped:
             stops += 1
     assert stops > 4

@@ -8,7 +8,7 @@ import pytest
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.scoring import scorer
 from learn_features.training import fit as fitting
-from learn_features.training.new_items import NewItems
+from learn_features.training.placing import Placing
 from tests.training.world import ITEMS, RECIPE, TOWERS, C, content_of, make_split
 
 CATALOGUE = 1_500
@@ -84,7 +84,7 @@ def test_what_is_first_taken_in_validation_was_there_unless_the_split_is_by_time
 
     def note(model, content, parts, what, asked, new, ranks):
         seen.append((new, what.passed_over))
-        return NewItems()
+        return Placing()
 
     monkeypatch.setattr(fitting, "find_placing", note)
     recipe = RECIPE.model_copy(update={"final": "refit", "epochs": 1, "new_item_share": 0.2})

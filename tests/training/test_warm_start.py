@@ -54,6 +54,27 @@ def test_a_parent_that_knows_answers_is_refused(run, tmp_path, caplog):
             other.check_unseen(global_time(seconds, seconds))
 
 
+def test_answers_of_leave_one_out_that_a_parent_may_know_are_counted(run, caplog):
+    """Where a user's last interaction is gone, the one before it is asked for, which the parent learnt."""
+    about = read_run(run)
+    parent = replace(open_parent(run, about.encoder, about.history, about.towers), split="leave_one_out")
+    until = times.to_us(parent.trained_until)
+
+    def parts(*asked: int) -> Split:
+        newest = SimpleNamespace(newest_us=until)
+        test = SimpleNamespace(request_times_us=np.array(asked))
+        return cast(
+            "Split",
+            SimpleNamespace(kind="leave_one_out", train=newest, train_and_validation=newest, test=test),
+        )
+
+    parent.check_unseen(parts(until + 1, until + 2))
+    assert "validation cases: their figures flatter" in caplog.text
+    assert "test answers" not in caplog.text
+    parent.check_unseen(parts(until - 5, until, until + 1))
+    assert "2 of 3 test answers are no newer than what the parent was trained on" in caplog.text
+
+
 def test_a_run_and_its_bundle_hand_over_the_same(run, tmp_path):
     bundle = export_run(Config(state=str(tmp_path)), run)
     about = read_run(run)

@@ -7,6 +7,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
-from learn_features.data.splits import Split
+from learn_features.data.splits import Kind, Split
 from learn_features.towers.config import TowerConfig
 from learn_features.training import checkpoint
 from learn_features.training.fit import Fitted, fit
@@ -93,12 +94,19 @@ WITH_RESIDUALS = TOWERS.model_copy(update={"residuals": True, "similar_items": 1
 
 
 def checkpointed(
-    folder: Path, recipe: Recipe = RESUMED, seconds: float = 0.0, *, together: int = 1, **more
+    folder: Path,
+    recipe: Recipe = RESUMED,
+    seconds: float = 0.0,
+    *,
+    together: int = 1,
+    kind: Kind = "leave_one_out",
+    **more,
 ) -> Fitted:
     """`fit` with a checkpoint after every step in `folder`."""
     checkpoints = checkpoint.Checkpoints(folder, {"recipe": recipe.model_dump(mode="json")}, seconds)
     return fit(
-        make_split(True, together=together), content_of(), WITH_RESIDUALS, recipe, seed=0,
+        replace(make_split(True, together=together), kind=kind), content_of(), WITH_RESIDUALS, recipe,
+        seed=0,
         checkpoints=checkpoints, **more,
     )  # fmt: skip
 

@@ -49,12 +49,18 @@ class Popularity:
 
 
 def popularity(fitted_on: Sequences, n_items: int, half_life_days: float | None = None) -> Scorer:
-    """Σ 2^-(age / half life) over the interactions with each item in `fitted_on`, ages at its end."""
-    half_life_us = math.inf if half_life_days is None else half_life_days * DAY_US
-    weights = 2.0 ** ((fitted_on.times_us - fitted_on.newest_us) / half_life_us)
-    counts = np.bincount(fitted_on.items, weights=weights, minlength=n_items).astype(np.float32)
+    """`faded_counts` for everybody."""
+    counts = faded_counts(fitted_on, n_items, half_life_days).astype(np.float32)
 
     def score(cases: Cases) -> np.ndarray:
         return np.broadcast_to(counts, (len(cases), n_items))
 
     return score
+
+
+def faded_counts(log: Sequences, n_items: int, half_life_days: float | None) -> np.ndarray:
+    """Σ 2^-(age / half life) over the interactions with each item, ages at the end of `log`; float64
+    (items,)."""
+    half_life_us = math.inf if half_life_days is None else half_life_days * DAY_US
+    weights = 2.0 ** ((log.times_us - log.newest_us) / half_life_us)
+    return np.bincount(log.items, weights=weights, minlength=n_items)

@@ -1,0 +1,105 @@
+"""What is in demand at the end of the log stands nearer to everybody.
+
+Towers learn who takes an item, and of when only what example ages tell. Served users are all asked at the end
+of the log, and so are the cases of one that is split by time. There each trained item moves towards the mean
+user by
+
+    lift · L · log(1 + recent),   recent = Σ 2^-(age / half life) over the interactions with it
+
+L is the mean length of trained items' projections (`new_items.mean_length`); ages are at the end of the log.
+Both numbers are found on validation, by a model that knows nothing of the time after its cut; a lift of 0 is
+none. The lift is a part of the residuals that are served, so it costs serving nothing. New items have none.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from learn_features.data.cases import Cases
+from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines.popularity import faded_counts
+from learn_features.evaluation.baselines.search import Knob, Search
+from learn_features.evaluation.harness import evaluate
+from learn_features.towers.residuals import Lift
+from learn_features.towers.scoring import ITEM_BATCH
+from learn_features.training.new_items import case_users, mean_length, mean_user
+from learn_features.training.trained import Trained
+
+CRITERION = "ndcg_at_10"
+CASES = 2_000
+"""Validation cases at most."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """How far a recent interaction lifts an item, and how soon it is half forgotten."""
+
+    lift: float = 0.0
+    half_life_days: float = 1.0
+
+
+HALF_LIFE = Knob("half_life_days", (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), low=1 / 24, high=730.0)
+KNOBS = (Knob("lift", (0.0, 0.05, 0.1, 0.2, 0.4), low=0.0, high=3.0), HALF_LIFE)
+
+
+@torch.no_grad()
+def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Cases) -> Demand:
+    """What ranks `cases` best, with users as they are; `model` was trained on `sequences`.
+
+    `content` (n items, C). By a fixed list of tries, not by a clock. Leaves the towers in evaluation mode.
+    """
+    if not len(cases):
+        return Demand()
+    cases = cases.sample(CASES)
+    model.eval()
+    users = case_users(model, content, cases).cpu()
+    row = {user: at for at, user in enumerate(cases.user_ids)}
+    residuals = model.by_item()
+    assert residuals is not None
+    tower = model.towers.item
+    parts = zip(content.split(ITEM_BATCH), residuals.split(ITEM_BATCH), strict=True)
+    unlifted = torch.cat([(tower.aligned(part.to(model.device).float()) + own).cpu() for part, own in parts])
+
+    def value(demand: Demand) -> float:
+        lift = _lift(model, content, sequences, cases, demand)
+        lifted = unlifted.clone()
+        lifted[torch.from_numpy(model.items)] += torch.from_numpy(lift.vectors())
+        vectors = F.normalize(lifted, dim=-1).T
+
+        def score(asked: Cases) -> NDArray[np.float32]:
+            scores: NDArray[np.float32] = (users[[row[user] for user in asked.user_ids]] @ vectors).numpy()
+            return scores
+
+        return float(evaluate({"": score}, cases)[""].per_case(CRITERION).mean())
+
+    search = Search[Demand](value, math.inf)
+    search.attempt(Demand(), *(Demand(0.1, days) for days in HALF_LIFE.values))
+    if search.best.lift:
+        search.descend(KNOBS, rounds=2)
+    return search.best
+
+
+@torch.no_grad()
+def lift_items(
+    model: Trained, content: Tensor, sequences: Sequences, cases: Cases, demand: Demand
+) -> Lift | None:
+    """Lift the items of `model`, which was trained on `sequences`, in its residuals; what that came to, in
+    the order of `model.items`. None where there is nothing to lift."""
+    if not demand.lift or model.residuals is None:
+        return None
+    lift = _lift(model, content, sequences, cases, demand)
+    rows = model.row[torch.from_numpy(model.items).to(model.device)]
+    model.residuals[rows] += torch.from_numpy(lift.vectors()).to(model.device) / model.trust[rows]
+    return lift
+
+
+def _lift(model: Trained, content: Tensor, sequences: Sequences, cases: Cases, demand: Demand) -> Lift:
+    recent = faded_counts(sequences, len(content), demand.half_life_days)[model.items]
+    unit = demand.lift * float(mean_length(model, content))
+    heights = (unit * np.log1p(recent)).astype(np.float32)
+    return Lift(heights, mean_user(model, content, cases).cpu().numpy())
