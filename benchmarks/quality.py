@@ -8,7 +8,7 @@ it found, and answer the same test cases. Cold items: a tenth of the items leave
 
     recall_lift, ndcg_lift   towers over the best tuned baseline that does not see the request's clock
     timed_recall_lift        towers with a prior by time over recent popularity
-    timed_baseline_lift      the same over the best baseline on validation with such a prior of its own
+    timed_baseline_lift      the same over the best personal baseline on validation, with a prior of its own
     text_only_share          Recall@10 with nothing learned of single items, over that with it
     cold_recall_lift         cases that ask for a held-out item, whole catalogue: towers over mean content
     cold_only_recall_lift    the same, ranked among held-out items only
@@ -41,7 +41,7 @@ from learn_features.training.fit import Tuning
 from learn_features.training.recipe import recipe_preset
 from learn_features.training.trained import Trained
 
-OURS, CONTENT, RECENT = "towers", "content", "recent_popularity"
+OURS, CONTENT, POPULARITY, RECENT = "towers", "content", "popularity", "recent_popularity"
 TIMED_BASELINE = "best baseline, timed"
 AMONG_COLD = 5 * PLACES
 """Held-out items at most that are not ranked among themselves: the places hold too many of them."""
@@ -97,8 +97,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def time_best_baseline(world: World, fitted: dict[str, TunedBaseline], methods: dict[str, Method]) -> None:
-    """Adds the blind baseline that is best on validation, with a prior by time that is tuned for it."""
-    blind = [name for name, method in fitted.items() if method.scorer is not None and not method.sees_clock]
+    """Adds the blind baseline that is best on validation, with a prior by time that is tuned for it; not
+    popularity, which with a prior is another popularity."""
+    blind = [
+        name
+        for name, method in fitted.items()
+        if method.scorer is not None and not method.sees_clock and name != POPULARITY
+    ]
     if not (world.parts.has_times and blind):
         return
     name = max(blind, key=lambda each: fitted[each].validation)

@@ -2,8 +2,9 @@
 
 A resample draws as many cases as there are, with replacement; where values have several runs (seeds), it
 draws runs as well, then takes the mean of the drawn runs over the drawn cases. Every method is read on
-the same drawn cases, so differences and ratios are paired. Own code because `scipy.stats.bootstrap` has
-neither the second level nor resamples that methods share.
+the same drawn cases, so differences and ratios are paired. Three runs drawn from three show two thirds of
+their variance: where seeds differ more than cases do, an interval is too narrow. Own code because
+`scipy.stats.bootstrap` has neither the second level nor resamples that methods share.
 """
 
 from collections.abc import Sequence

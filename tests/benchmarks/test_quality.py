@@ -38,7 +38,7 @@ def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
         low, high = row["interval"]
         assert low <= row["value"] == claims[claim] <= (math.inf if high is None else high)
     assert rows["item_cf"]["tuning"]["fits"] >= 1
-    best = max(("popularity", "item_cf", "content"), key=lambda name: rows[name]["tuning"]["validation"])
+    best = max(("item_cf", "content"), key=lambda name: rows[name]["tuning"]["validation"])
     assert rows["best baseline, timed"]["note"].startswith(f"{best}; ")
     assert rows["recent_popularity"]["sees_clock"]
     assert "paper-small" not in rows

@@ -12,7 +12,7 @@ from learn_features.evaluation.baselines.recent_popularity import DAY_US
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
-HALF_LIFE = Knob("half_life_days", (1.0, 3.0, 10.0, 30.0, 100.0), low=1 / 24, high=3650.0)
+HALF_LIFE = Knob("half_life_days", (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0), low=1 / 24, high=3650.0)
 
 
 @dataclass(frozen=True)
