@@ -26,7 +26,7 @@ from learn_features.evaluation.baselines.popularity import faded_counts
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import evaluate
 from learn_features.towers.residuals import Lift
-from learn_features.towers.scoring import ITEM_BATCH
+from learn_features.training.audience import over_items
 from learn_features.training.new_items import case_users, mean_length, mean_user
 from learn_features.training.trained import Trained
 
@@ -44,12 +44,13 @@ class Demand:
 
 
 HALF_LIFE = Knob("half_life_days", (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), low=1 / 24, high=730.0)
-KNOBS = (Knob("lift", (0.0, 0.05, 0.1, 0.2, 0.4), low=0.0, high=3.0), HALF_LIFE)
+KNOBS = (Knob("lift", (0.0, 0.02, 0.05, 0.1, 0.2, 0.4), low=0.0, high=3.0), HALF_LIFE)
 
 
 @torch.no_grad()
 def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Cases) -> Demand:
-    """What ranks `cases` best, with users as they are; `model` was trained on `sequences`.
+    """What ranks `cases` best; `model` was trained on `sequences`. Histories hold lifted items as well, so
+    users are asked anew each time.
 
     `content` (n items, C). By a fixed list of tries, not by a clock. Leaves the towers in evaluation mode.
     """
@@ -57,19 +58,19 @@ def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Ca
         return Demand()
     cases = cases.sample(CASES)
     model.eval()
-    users = case_users(model, content, cases).cpu()
     row = {user: at for at, user in enumerate(cases.user_ids)}
     residuals = model.by_item()
     assert residuals is not None
-    tower = model.towers.item
-    parts = zip(content.split(ITEM_BATCH), residuals.split(ITEM_BATCH), strict=True)
-    unlifted = torch.cat([(tower.aligned(part.to(model.device).float()) + own).cpu() for part, own in parts])
+    items = torch.from_numpy(model.items).to(model.device)
+    every = np.arange(len(content))
+    aligned = over_items(model, content, every, model.towers.item.aligned)
 
     def value(demand: Demand) -> float:
         lift = _lift(model, content, sequences, cases, demand)
-        lifted = unlifted.clone()
-        lifted[torch.from_numpy(model.items)] += torch.from_numpy(lift.vectors())
-        vectors = F.normalize(lifted, dim=-1).T
+        lifted = residuals.clone()
+        lifted[items] += torch.from_numpy(lift.vectors()).to(model.device)
+        users = case_users(model, content, cases, lifted).cpu()
+        vectors = F.normalize(aligned + lifted, dim=-1).T.cpu()
 
         def score(asked: Cases) -> NDArray[np.float32]:
             scores: NDArray[np.float32] = (users[[row[user] for user in asked.user_ids]] @ vectors).numpy()
@@ -78,7 +79,7 @@ def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Ca
         return float(evaluate({"": score}, cases)[""].per_case(CRITERION).mean())
 
     search = Search[Demand](value, math.inf)
-    search.attempt(Demand(), *(Demand(0.1, days) for days in HALF_LIFE.values))
+    search.attempt(Demand(), *(Demand(0.05, days) for days in HALF_LIFE.values))
     if search.best.lift:
         search.descend(KNOBS, rounds=2)
     return search.best

@@ -156,15 +156,15 @@ def mark_known(model: Trained) -> None:
         model.residuals[(model.residuals == 0).all(dim=1)] = KNOWN
 
 
-def case_users(model: Trained, content: Tensor, cases: Cases) -> Tensor:
-    """User vectors (n, D) of `cases`."""
+def case_users(model: Trained, content: Tensor, cases: Cases, residuals: Tensor | None = None) -> Tensor:
+    """User vectors (n, D) of `cases`; `residuals` (n items, D) instead of the model's, where given."""
     return user_vectors(
         model.towers,
         content,
         cases.history_offsets,
         cases.history_items,
         model.towers.config.max_length,
-        residuals=model.by_item(),
+        residuals=model.by_item() if residuals is None else residuals,
         times_us=cases.history_times_us,
         ages_us=cases.ages_us,
     )
