@@ -99,11 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
 def time_best_baseline(world: World, fitted: dict[str, TunedBaseline], methods: dict[str, Method]) -> None:
     """Adds the blind baseline that is best on validation, with a prior by time that is tuned for it; not
     popularity, which with a prior is another popularity."""
-    blind = [
-        name
-        for name, method in fitted.items()
-        if method.scorer is not None and not method.sees_clock and name != POPULARITY
-    ]
+    blind = [n for n, m in fitted.items() if m.scorer is not None and not m.sees_clock and n != POPULARITY]
     if not (world.parts.has_times and blind):
         return
     name = max(blind, key=lambda each: fitted[each].validation)

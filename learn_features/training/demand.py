@@ -65,8 +65,10 @@ def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Ca
     every = np.arange(len(content))
     aligned = over_items(model, content, every, model.towers.item.aligned)
 
+    way = _way(model, content, cases)
+
     def value(demand: Demand) -> float:
-        lift = _lift(model, content, sequences, cases, demand)
+        lift = _lift(model, sequences, demand, way)
         lifted = residuals.clone()
         lifted[items] += torch.from_numpy(lift.vectors()).to(model.device)
         users = case_users(model, content, cases, lifted).cpu()
@@ -93,14 +95,21 @@ def lift_items(
     the order of `model.items`. None where there is nothing to lift."""
     if not demand.lift or model.residuals is None:
         return None
-    lift = _lift(model, content, sequences, cases, demand)
+    lift = _lift(model, sequences, demand, _way(model, content, cases))
     rows = model.row[torch.from_numpy(model.items).to(model.device)]
     model.residuals[rows] += torch.from_numpy(lift.vectors()).to(model.device) / model.trust[rows]
     return lift
 
 
-def _lift(model: Trained, content: Tensor, sequences: Sequences, cases: Cases, demand: Demand) -> Lift:
-    recent = faded_counts(sequences, len(content), demand.half_life_days)[model.items]
-    unit = demand.lift * float(mean_length(model, content))
-    heights = (unit * np.log1p(recent)).astype(np.float32)
-    return Lift(heights, mean_user(model, content, cases).cpu().numpy())
+def _way(model: Trained, content: Tensor, cases: Cases) -> tuple[float, NDArray[np.float32]]:
+    """L, and the direction (D,)."""
+    direction: NDArray[np.float32] = mean_user(model, content, cases).cpu().numpy()
+    return float(mean_length(model, content)), direction
+
+
+def _lift(
+    model: Trained, sequences: Sequences, demand: Demand, way: tuple[float, NDArray[np.float32]]
+) -> Lift:
+    length, direction = way
+    recent = faded_counts(sequences, len(model.row), demand.half_life_days)[model.items]
+    return Lift((demand.lift * length * np.log1p(recent)).astype(np.float32), direction)
