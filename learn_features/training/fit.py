@@ -78,7 +78,8 @@ def fit(
     on_tuned: OnTuned | None = None,
     later: NDArray[np.int64] | None = None,
 ) -> Fitted:
-    """Towers trained on `parts`; everything in memory. The same seed gives the same weights.
+    """Towers trained on `parts`; everything in memory. The same seed gives the same weights,
+    on a CPU with as many threads to the last bit.
 
     `content` (n items, C) is in the order of the items table, and so are `item_ids` (default: the
     positions, as text), by which residuals are kept. With `checkpoints`, training goes on where an earlier
@@ -121,7 +122,8 @@ def fit(
         seed=seed, parent=parent, item_ids=ids, taken=taken, item_to_item=item_to_item,
     )  # fmt: skip
     epochs_found = tuning.epochs if tuning else None
-    with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
+    devices = [ranks.device] if ranks.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), seeds.one_order_of_sums(ranks.device):
         model = begin()
         while (phase := next_phase(recipe, ended, epochs_found, warm=parent is not None)) is not None:
             tunes = phase.name == TUNE

@@ -61,6 +61,25 @@ def test_training_leaves_the_callers_random_state_alone():
     torch.manual_seed(7)
     fit(make_split(True), content_of(), TOWERS, RECIPE, seed=0)
     assert torch.equal(torch.rand(3), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_sum_in_one_order(two_threads):
+    """Steps large enough for torch to share them out: their gradients meet in the same rows."""
+    towers = TOWERS.model_copy(update={"dimension": 64, "width": 64, "residuals": True})
+    recipe = RECIPE.model_copy(update={"pairs_per_step": 600, "final": "none", "epochs": 1})
+    one, *others = (
+        tensors(fit(make_split(True), content_of(), towers, recipe, seed=0).towers) for _ in range(4)
+    )
+    assert [name for other in others for name in one if not torch.equal(one[name], other[name])] == []
 
 
 def test_best_epoch_is_kept_and_patience_stops():
