@@ -118,8 +118,9 @@ def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuni
     priors: list[TimedParameters] = []
 
     def tune_prior(model: Trained) -> None:
-        """On cases that do not ask for an item that was held out as new: all others are as they will be."""
-        known = None if model.residuals is None else model.by_item()
+        """On cases that do not ask for an item that was held out as new: all others are as they will be.
+        Without the lift by demand, as the prior knows what that guesses: what is in demand at the request."""
+        known = model.by_item(lifted=False)
         score = scorer(model.towers, world.content, world.towers.max_length, known)
         held_out = np.isin(np.arange(world.n_items), np.setdiff1d(world.parts.train.items, model.items))
         cases = world.parts.validation.targeting(~held_out)
@@ -144,7 +145,8 @@ def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuni
         if "towers, text only" in methods:
             methods["towers, text only"].answers.append(world.ask(world.scorer(fitted, text_only=True)))
         if times:
-            prior = timed(score, world.parts.everything, world.n_items, priors[0])
+            plain = world.scorer(fitted, lifted=False)
+            prior = timed(plain, world.parts.everything, world.n_items, priors[0])
             methods["towers, timed"].answers.append(world.ask(prior))
         for each in methods:
             if each.startswith(name):

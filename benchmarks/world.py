@@ -59,8 +59,9 @@ class World:
         log.print(f"  seed {seed}: {time.monotonic() - started:.0f} s, {len(fitted.epochs)} epochs")
         return fitted
 
-    def scorer(self, fitted: Fitted, *, text_only: bool = False) -> Scorer:
-        """`text_only`: with nothing that was learned of single items, nor of similar ones."""
+    def scorer(self, fitted: Fitted, *, text_only: bool = False, lifted: bool = True) -> Scorer:
+        """`text_only`: with nothing that was learned of single items, nor of similar ones; not `lifted`:
+        without what demand at the end of the log adds."""
         if text_only:
             towers = copy.deepcopy(fitted.towers)
             if towers.item.similar is not None:
@@ -68,7 +69,8 @@ class World:
             return scorer(towers, self.content, self.towers.max_length)
         known = None
         if fitted.residuals is not None:
-            known = fitted.residuals.lookup([str(row) for row in range(self.n_items)])
+            of = fitted.residuals.lookup if lifted else fitted.residuals.unlifted
+            known = of([str(row) for row in range(self.n_items)])
         return scorer(fitted.towers, self.content, self.towers.max_length, known)
 
     def ask(self, score: Scorer, cases: Cases | None = None, **more: Any) -> Evaluated:

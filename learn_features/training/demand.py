@@ -88,17 +88,10 @@ def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Ca
 
 
 @torch.no_grad()
-def lift_items(
-    model: Trained, content: Tensor, sequences: Sequences, cases: Cases, demand: Demand
-) -> Lift | None:
-    """Lift the items of `model`, which was trained on `sequences`, in its residuals; what that came to, in
-    the order of `model.items`. None where there is nothing to lift."""
-    if not demand.lift or model.residuals is None:
-        return None
-    lift = _lift(model, sequences, demand, _way(model, content, cases))
-    rows = model.row[torch.from_numpy(model.items).to(model.device)]
-    model.residuals[rows] += torch.from_numpy(lift.vectors()).to(model.device) / model.trust[rows]
-    return lift
+def lift_items(model: Trained, content: Tensor, sequences: Sequences, cases: Cases, demand: Demand) -> None:
+    """Lift the items of `model`, which was trained on `sequences`, in its residuals."""
+    if demand.lift and model.residuals is not None:
+        model.add(_lift(model, sequences, demand, _way(model, content, cases)))
 
 
 def _way(model: Trained, content: Tensor, cases: Cases) -> tuple[float, NDArray[np.float32]]:

@@ -171,10 +171,10 @@ def fit(
             found = replace(found, placing=replace(found.placing, new_items=of_parent))
             names = [ids[row] for row in untaken]
             standing, stays = parent.residuals_of(names), parent.knows(names)
-        standing, lift = place(model, vectors, what.sequences, asked, found.placing, standing, stays)
+        standing = place(model, vectors, what.sequences, asked, found.placing, standing, stays)
     return Fitted(
         towers=model.towers.eval(),
-        residuals=_residuals(model, ids, untaken, standing, lift),
+        residuals=_residuals(model, ids, untaken, standing),
         epochs=[epoch for counters in ended for epoch in counters.history],
         best=ended[0].history[(ended[0].best_epoch or len(ended[0].history)) - 1],
         tuning=found,
@@ -203,16 +203,16 @@ def _residuals(
     item_ids: Sequence[str],
     untaken: NDArray[np.int64],
     standing: NDArray[np.float32],
-    lift: Lift | None,
 ) -> ItemResiduals | None:
-    """Of trained items, of which a part is `lift`, and what keeps untaken ones where they are; rows of zeros
-    say nothing."""
+    """Of trained items, a lift being part of them, and what keeps untaken ones where they are; rows of
+    zeros say nothing."""
     learned = model.by_item()
     if learned is None:
         return None
     table = np.concatenate((learned[model.items].cpu().numpy(), standing))
     named = np.concatenate((model.items, untaken))
     rows = np.flatnonzero(table.any(axis=1))
+    lift = model.lift
     if lift is not None:
         heights = np.concatenate((lift.heights, np.zeros(len(untaken), dtype=np.float32)))
         lift = Lift(heights, lift.direction).of(rows)

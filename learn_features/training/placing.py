@@ -14,7 +14,6 @@ from torch import Tensor
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
-from learn_features.towers.residuals import Lift
 from learn_features.training.audience import find_strength, lend, set_strength
 from learn_features.training.demand import Demand, find_demand, lift_items
 from learn_features.training.new_items import KNOWN, NewItems, find_move, mark_known, move_new_items
@@ -67,14 +66,14 @@ def place(
     found: Placing,
     standing: NDArray[np.float32],
     stays: NDArray[np.bool_],
-) -> tuple[NDArray[np.float32], Lift | None]:
+) -> NDArray[np.float32]:
     """Lift what is in demand, and let new items borrow and move, as was `found`.
 
     `standing` (n, D): residuals of n items that nobody took. Returned is what they are to be for those that
-    `stays` (n,) names to stay in place, and the lift of the items of `model`.
+    `stays` (n,) names to stay in place.
     """
     standing = standing.copy()
-    lift = lift_items(model, content, sequences, cases, found.demand)
+    lift_items(model, content, sequences, cases, found.demand)
     borrowing, move = found.new_items.borrowing, found.new_items.move
     lend(model, content, sequences, borrowing)
     if borrowing:
@@ -82,4 +81,4 @@ def place(
         standing[stays & ~standing.any(axis=1)] = KNOWN
     if move:
         standing[stays] -= move_new_items(model, content, cases, move).cpu().numpy()
-    return standing, lift
+    return standing

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learn_features.towers.model import Towers
+from learn_features.towers.residuals import Lift
 
 
 class Trained(nn.Module):
@@ -23,6 +24,8 @@ class Trained(nn.Module):
     """(n of the table, 1): what of each residual is served."""
     items: NDArray[np.int64]
     """(n,): those that have a residual now, rising; all of the table's until `admit` says otherwise."""
+    lift: Lift | None
+    """What of the residuals of `items`, as they are served, is not learnt (`demand.lift_items`)."""
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Trained(nn.Module):
         self.towers = towers
         self.row_dropout, self.shrink = row_dropout, shrink
         self._table_items = items
+        self.lift: Lift | None = None
         self.residuals: nn.Parameter | None = None
         if towers.config.residuals:
             self.residuals = nn.Parameter(torch.zeros(len(items), towers.config.dimension))
@@ -95,15 +99,33 @@ class Trained(nn.Module):
         return self.residuals[row.clamp_min(0)] * kept.unsqueeze(-1)
 
     @torch.no_grad()
-    def by_item(self, items: Tensor | None = None) -> Tensor | None:
+    def by_item(self, items: Tensor | None = None, *, lifted: bool = True) -> Tensor | None:
         """Residuals (n, D) of `items` (n,) int64, default the catalogue's, as they are served, zeros where
-        an item has none."""
+        an item has none; without the lift only if not `lifted`."""
         if self.residuals is None:
             return None
         row = self.row if items is None else self.row[items]
         known = (row >= 0).unsqueeze(-1)
         row = row.clamp_min(0)
-        return torch.where(known, self.trust[row] * self.residuals[row], 0.0)
+        served = self.trust[row] * self.residuals[row]
+        if self.lift is not None and not lifted:
+            raised = torch.zeros_like(self.residuals)
+            raised[self._rows()] = torch.from_numpy(self.lift.vectors()).to(self.device)
+            served -= raised[row]
+        return torch.where(known, served, 0.0)
+
+    @torch.no_grad()
+    def add(self, lift: Lift) -> None:
+        """Lift `items` in their residuals."""
+        assert self.residuals is not None
+        assert self.lift is None
+        rows = self._rows()
+        self.residuals[rows] += torch.from_numpy(lift.vectors()).to(self.device) / self.trust[rows]
+        self.lift = lift
+
+    def _rows(self) -> Tensor:
+        """(n,): those of `items` in the table."""
+        return self.row[torch.from_numpy(self.items).to(self.device)]
 
     @torch.no_grad()
     def set_residuals(self, table: NDArray[np.float32]) -> None:
@@ -120,6 +142,7 @@ class Trained(nn.Module):
         """Undo what was done to the residuals since `residuals_alone`."""
         if self.residuals is not None and table is not None:
             self.residuals.copy_(table)
+            self.lift = None
 
     def named_state(self) -> dict[str, Tensor]:
         """Every parameter, and every buffer that a file keeps, once, under its first name."""

@@ -52,14 +52,16 @@ def test_an_item_is_lifted_by_the_log_of_what_is_recent(make_sequences):
     towards = F.normalize(users.mean(0), dim=0)
     tower = model.towers.item
     unit = tower.aligned(content[list(recent)]).norm(dim=-1).mean()
-    lift = lift_items(model, content, log, cases, Demand(0.3, 2.0))
+    lift_items(model, content, log, cases, Demand(0.0, 2.0))
+    assert model.lift is None
+    lift_items(model, content, log, cases, Demand(0.3, 2.0))
     expected = before.clone()
     for item, taken in recent.items():
         expected[item] += 0.3 * unit * np.log1p(taken) * towards
     torch.testing.assert_close(model.by_item(), expected)
-    np.testing.assert_allclose(lift.vectors(), (expected - before)[list(recent)].detach(), atol=1e-6)
-    assert lift_items(model, content, log, cases, Demand(0.0, 2.0)) is None
-    torch.testing.assert_close(model.by_item(), expected)
+    torch.testing.assert_close(model.by_item(lifted=False), before)
+    lifted = (expected - before)[list(recent)].detach()
+    np.testing.assert_allclose(model.lift.vectors(), lifted, atol=1e-6)
 
 
 @pytest.mark.parametrize("asked", ["late", "early"])
