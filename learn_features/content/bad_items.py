@@ -9,11 +9,25 @@ import polars as pl
 
 from learn_features.content.templates import clean
 from learn_features.contracts import columns as c
+from learn_features.errors import ConfigError
 
 LONG_CHARACTERS = 100_000
 """Texts above this are told of: somebody has pasted a book."""
 COLUMNS = ("item_id", "has_vector", "problem")
+HEADER = ",".join(COLUMNS)
 _REPLACEMENT = "\ufffd"
+
+
+def check_free(uri: str) -> None:
+    """`ConfigError` if there is anything at `uri` but an earlier list: it would be replaced, or removed."""
+    fs, path = fsspec.core.url_to_fs(uri)
+    if not fs.exists(path):
+        return
+    if not fs.isfile(path) or fs.read_block(path, 0, len(HEADER)) not in (HEADER.encode(), b""):
+        raise ConfigError(
+            f"{uri}: is no list of bad items (its first line would be {HEADER}), and would be replaced;"
+            " name a file of its own (--bad-items)"
+        )
 
 
 class BadItems:
@@ -62,7 +76,7 @@ class BadItems:
         return sum(has_vector == "no" for _, has_vector, _ in self._rows)
 
     def write(self, uri: str) -> None:
-        """Write the file whole; without problems there is none."""
+        """Write the file whole; without problems there is none. It is to be free for it: `check_free`."""
         fs, path = fsspec.core.url_to_fs(uri)
         if not self._rows:
             if fs.exists(path):

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from learn_features.config import Config
-from learn_features.content.bad_items import BadItems
+from learn_features.content.bad_items import BadItems, check_free
 from learn_features.content.catalogue_embedder import SHARD_ITEMS, CatalogueEmbedder, Part
 from learn_features.content.checked import check_content
 from learn_features.content.shards import Shards
@@ -81,10 +81,12 @@ def embed_catalogue(
     if total is None:
         total = items.height if isinstance(items, pl.DataFrame) else 0
     spec = encoder_spec(config.encoder)
+    listed = bad_items or bad_items_file(config)
+    check_free(listed)
     damaged = Shards(config.content, spec.id).set_aside_damaged()
     embedder = CatalogueEmbedder(config, shard_items)
-    listed = bad_items or bad_items_file(config)
     parts: list[Part] = []
+    whole = False
 
     def show(part: Part | None = None) -> None:
         done = sum(one.items for one in parts) + (part.items if part else 0)
@@ -98,8 +100,10 @@ def embed_catalogue(
             for part in embedder.embed(block, show):
                 parts.append(part)
                 show()
+        whole = True
     finally:
-        write_list(embedder.bad, listed)
+        if whole or len(embedder.bad):  # a run that was stopped cannot say that an earlier list is over
+            write_list(embedder.bad, listed)
     return report_of(parts, embedder.bad, listed, spec.id, len(damaged), time.monotonic() - started)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from learn_features.config import Config
-from learn_features.content.bad_items import BadItems
+from learn_features.content.bad_items import BadItems, check_free
 from learn_features.content.catalogue_embedder import CatalogueEmbedder, Part
 from learn_features.content.embed import (
     EmbedReport,
@@ -58,6 +58,8 @@ def embed_with_ray(
 
     started = time.monotonic()
     spec = encoder_spec(config.encoder)
+    listed = bad_items or bad_items_file(config)
+    check_free(listed)
     damaged = Shards(config.content, spec.id).set_aside_damaged()
     own = not ray.is_initialized()
     if own:
@@ -93,7 +95,6 @@ def embed_with_ray(
     finally:
         if own:
             ray.shutdown()
-    listed = bad_items or bad_items_file(config)
     write_list(bad, listed)
     return report_of(parts, bad, listed, spec.id, len(damaged), time.monotonic() - started)
 

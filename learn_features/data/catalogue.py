@@ -18,13 +18,14 @@ from learn_features.errors import DataError
 
 BLOCK_ITEMS = 65_536
 NAME = "items"
+INTERACTIONS = "interactions"
 
 
 class Catalogue:
     """Items in a file, in `items.parquet`, `.csv` or `.jsonl` of a folder, or in `items/*` of one.
 
-    Several files are parts of one catalogue: Parquet or CSV shards, in order of their names. Raises
-    `DataError` where there is none.
+    Several files are parts of one catalogue: shards of one format, in order of their names. Raises
+    `DataError` where there is none, and where it is not clear which files are meant.
     """
 
     def __init__(self, path: str | Path, config: DataConfig | None = None) -> None:
@@ -109,14 +110,22 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path}: is none of {', '.join(SUFFIXES)}; items come in one of these")
     if not path.is_dir():
         raise DataError(f"{path}: there is no such folder or file; give items.parquet or a folder with it")
-    file = table_path(path, NAME)
-    if file is not None:
+    file, folder = table_path(path, NAME), path / NAME
+    parts = folder if folder.is_dir() else path
+    shards = [
+        each
+        for each in sorted(parts.iterdir())
+        if each.suffix in SUFFIXES and not each.name.startswith((".", "_")) and each.stem != INTERACTIONS
+    ]
+    if file is not None and (not shards or parts is path):
         return [file]
-    parts = path / NAME if (path / NAME).is_dir() else path
-    for suffix in SUFFIXES:
-        found = sorted(file for file in parts.glob(f"*{suffix}") if not file.name.startswith((".", "_")))
-        if found:
-            return found
-    raise DataError(
-        f"{path}: holds no {' or '.join(NAME + s for s in SUFFIXES)}, and no such shards in {NAME}/; add them"
-    )
+    if file is not None:
+        raise DataError(
+            f"{path}: holds {file.name} and shards in {NAME}/, which may differ; leave the one meant"
+        )
+    if not shards:
+        names = " or ".join(NAME + suffix for suffix in SUFFIXES)
+        raise DataError(f"{path}: holds no {names}, and no such shards in {NAME}/; add them")
+    if len(suffixes := sorted({each.suffix for each in shards})) > 1:
+        raise DataError(f"{parts}: holds shards of {' and '.join(suffixes)}; leave those of one format")
+    return shards

@@ -91,6 +91,49 @@ def test_without_problems_there_is_no_list(config: Config) -> None:
     assert not Path(listed or "").exists()
 
 
+@pytest.mark.parametrize("holds", ["a table", "a folder"])
+def test_a_list_replaces_nothing_but_a_list(holds: str, config: Config, tmp_path: Path) -> None:
+    """Neither by one nor, where nothing is wrong, by none."""
+    place = tmp_path / "there"
+    place.mkdir() if holds == "a folder" else place.write_text("item_id,title\na,lamp\n")
+    for title in ("", "lamp"):
+        with pytest.raises(ConfigError, match="there: is no list of bad items"):
+            embed_catalogue(config, pl.DataFrame({"item_id": ["a"], "title": [title]}), bad_items=str(place))
+    assert place.is_dir() or place.read_text() == "item_id,title\na,lamp\n"
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_run_that_fails_leaves_the_list_before_it(config: Config, tmp_path: Path) -> None:
+    listed = embed_catalogue(config, pl.DataFrame({"item_id": ["a"], "title": [""]})).bad_items
+    text = Path(listed or "").read_text()
+
+    def blocks() -> Iterator[pl.DataFrame]:
+        yield pl.DataFrame({"item_id": ["b"], "title": ["lamp"]})
+        raise DataError("the second block is broken")
+
+    with pytest.raises(DataError, match="second block"):
+        embed_catalogue(config, blocks())
+    assert Path(listed or "").read_text() == text
+
+
+def test_which_files_are_the_catalogue_is_clear_or_asked(tmp_path: Path) -> None:
+    table = pl.DataFrame({"item_id": ["a"], "title": ["lamp"]})
+    table.write_parquet(tmp_path / "interactions.parquet")  # of whatever columns
+    with pytest.raises(DataError, match=r"holds no items\.parquet or"):
+        Catalogue(tmp_path)
+    folder = tmp_path / "items"
+    folder.mkdir()
+    table.write_parquet(folder / "part-0.parquet")
+    (folder / "_SUCCESS").touch()
+    assert [file.name for file in Catalogue(tmp_path).files] == ["part-0.parquet"]
+    table.write_csv(folder / "part-1.csv")
+    with pytest.raises(DataError, match=r"shards of \.csv and \.parquet"):
+        Catalogue(tmp_path)
+    (folder / "part-1.csv").rename(tmp_path / "items.csv")
+    with pytest.raises(DataError, match=r"holds items\.csv and shards in items/"):
+        Catalogue(tmp_path)
+
+
 def test_command_says_what_it_did(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _parquet(tmp_path / "items.parquet")
     (tmp_path / "learn.yaml").write_text(
