@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from learn_features import config as settings
+from learn_features.cli.evaluation import SplitKind
 from learn_features.console import open_console
 
 
@@ -54,18 +55,24 @@ def check(
     folder: Annotated[
         Path, typer.Argument(help="Folder with items and interactions (.parquet, .csv, .jsonl).")
     ],
+    held_out: Annotated[
+        SplitKind | None, typer.Option("--split", help="What is held out; default training.split.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Validate a data folder: says what is in it and what is wrong with it."""
+    """Validate a data folder: says what is in it and what is wrong with it, for training, too."""
     from learn_features.data.item_index import ItemIndex
     from learn_features.data.splits import split
     from learn_features.data.tables import read_dataset, time_span
+    from learn_features.training.seen import check_next_items
 
     config = settings.load()
     dataset = read_dataset(folder, config.data)
     interactions = dataset.interactions
     first, last = time_span(interactions)
-    parts = split(dataset, ItemIndex(dataset.items["item_id"]), config.history)
+    kind = held_out.value if held_out else config.training.split
+    parts = split(dataset, ItemIndex(dataset.items["item_id"]), config.history, kind)
+    check_next_items(parts, dataset.log_file)
     _print(
         {
             "folder": str(folder),

@@ -30,11 +30,21 @@ def number_text(value: float) -> str:
     return str(value).removesuffix(".0") if math.isfinite(value) else ""
 
 
+def list_text(parts: Iterable[Any]) -> str:
+    """Elements with commas between them; without what is none, blank or no number (NaN, infinite)."""
+    texts = ("" if part is None or _is_no_number(part) else str(part) for part in parts)
+    return LIST_SEPARATOR.join(text for text in texts if text.strip())
+
+
+def _is_no_number(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         if any(isinstance(part, bool | dict | list | tuple) for part in value):
             return ""
-        return _present(LIST_SEPARATOR.join(str(part) for part in value if part is not None)).strip()
+        return _present(list_text(value)).strip()
     if isinstance(value, float):
         return number_text(value)
     if isinstance(value, bool) or not isinstance(value, int | str):

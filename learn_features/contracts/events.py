@@ -32,7 +32,7 @@ from pydantic import (
 
 from learn_features.contracts import columns as c
 from learn_features.contracts import identity, names, times
-from learn_features.contracts.attributes import number_text
+from learn_features.contracts.attributes import list_text, number_text
 
 SCHEMA_MAJOR = 1
 
@@ -164,7 +164,7 @@ class ItemRecord(_Record):
     @classmethod
     def _joined(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return ", ".join(str(part) for part in value if part is not None)
+            return list_text(value)
         return value
 
 

@@ -18,7 +18,17 @@ REPLACEMENT = "\ufffd"
 UTC_US = pl.Datetime("us", "UTC")
 
 _DAY = r"^\s*\d{4}-\d{2}-\d{2}"
-_ZONE = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
+_ZONE = r"(?:[Zz]|UTC|:\d{2}(?:\.\d+)?\s*[+-]\d{2}|[+-]\d{2}:?\d{2})$"
+_AS_ISO = (
+    (r"\s*UTC$", "Z"),
+    (r"(:\d{2}(?:\.\d+)?)\s*([+-]\d{2})$", "${1}${2}:00"),
+    (r"^(\S{10}[T ]\d{2}:\d{2})(Z|[+-]\d{2}:?\d{2})$", "${1}:00${2}"),
+    (r"^(\S{10}) ", "${1}T"),
+)
+"""What databases write, and ISO 8601 without seconds, as its long form."""
+_YEARS_S = (-62_135_510_400, 253_402_214_400)
+"""Seconds since 1970 of Python's years, 1 to 9999, a day less at each end, for zones."""
+_UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 class CheckedTable:
@@ -111,7 +121,9 @@ class CheckedTable:
         if not reads_as_text(raw.dtype):
             self._wrong_type(name, "text or a list of texts")
         if isinstance(raw.dtype, pl.List):
-            raw = raw.cast(pl.List(pl.String)).list.drop_nulls().list.join(", ")
+            raw = _joined(raw)
+        if raw.dtype == pl.Date:
+            self.refuse(name, _beyond_years(raw), "lie outside the years 1 to 9999", "check the unit")
         text = raw.cast(pl.String)
         if raw.dtype.is_float():  # gaps turn whole numbers into decimals
             text = text.str.replace(r"\.0$", "").replace(["NaN", "inf", "-inf"], None)
@@ -177,6 +189,8 @@ class CheckedTable:
         if raw.dtype == pl.Null:
             return raw.cast(UTC_US)
         if isinstance(raw.dtype, pl.Datetime):
+            if raw.dtype.time_zone is None and raw.null_count() == len(raw):
+                return raw.cast(UTC_US)
             if raw.dtype.time_zone is None:
                 raise DataError(
                     f"{self.path}: column {self.name_in_file(name)!r} has times without a zone "
@@ -194,13 +208,17 @@ class CheckedTable:
         if _is_text(raw.dtype):
             text = raw.cast(pl.String).replace("", None)
             if text.str.contains(r"^\s*-?\d+\s*$").all() and text.null_count() < len(text):
-                return self._moments(name, text.str.strip_chars().cast(pl.Int128))
+                whole = text.str.strip_chars().cast(pl.Int128, strict=False)
+                beyond = whole.is_null() & text.is_not_null()
+                self.refuse(name, beyond, "are beyond all times", "check the unit: microseconds since 1970")
+                return self._moments(name, whole)
+            text = text.str.strip_chars()
             unzoned = text.str.contains(_DAY) & ~text.str.contains(_ZONE)
             advice = "give ISO 8601 such as 2025-03-01T10:00:00Z"
             self.refuse(name, unzoned, "have no time zone", advice)
-            parsed = text.str.replace(" ", "T", literal=True).str.to_datetime(
-                "%+", time_unit="us", strict=False
-            )
+            for written, iso in _AS_ISO:
+                text = text.str.replace(written, iso)
+            parsed = text.str.to_datetime("%+", time_unit="us", strict=False)
             self.refuse(name, parsed.is_null() & text.is_not_null(), "are not times", advice)
             return parsed.cast(UTC_US)
         self._wrong_type(name, "times with a zone")
@@ -222,10 +240,30 @@ def reads_as_text(dtype: pl.DataType) -> bool:
 
 
 def _shown(values: pl.Series) -> list[object]:
-    """As Python has them; times beyond its year 9999 as numbers."""
-    if isinstance(values.dtype, pl.Datetime) and (values.dt.year().abs() > 9999).any():
+    """As Python has them; times and days outside its years as numbers."""
+    if values.dtype.is_temporal() and _beyond_years(values).any():
         values = values.to_physical()
     return list(values.to_list())
+
+
+def _beyond_years(values: pl.Series) -> pl.Series:
+    """Which times or days Python has no date for; decided on numbers, as polars' own dates end, too."""
+    if values.dtype == pl.Date:
+        seconds = values.to_physical().cast(pl.Int64) * 86_400
+    elif isinstance(values.dtype, pl.Datetime):
+        seconds = values.to_physical() // _UNITS[values.dtype.time_unit]
+    else:
+        return pl.Series([False] * len(values), dtype=pl.Boolean)
+    return ((seconds < _YEARS_S[0]) | (seconds > _YEARS_S[1])).fill_null(False)
+
+
+def _joined(lists: pl.Series) -> pl.Series:
+    """Texts of lists: elements that are neither blank nor no number, as in `contracts.attributes`."""
+    element = pl.element()
+    said = element.str.strip_chars() != ""
+    if isinstance(lists.dtype, pl.List) and lists.dtype.inner.is_float():
+        said &= ~element.is_in(["NaN", "inf", "-inf"])
+    return lists.cast(pl.List(pl.String)).list.eval(element.filter(said)).list.join(", ")
 
 
 def _is_text(dtype: pl.DataType) -> bool:

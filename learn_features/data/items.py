@@ -6,7 +6,7 @@ import polars as pl
 
 from learn_features.contracts import attributes as text_of
 from learn_features.contracts import columns as c
-from learn_features.data.checked import REPLACEMENT, SHOWN_ROWS, CheckedTable, reads_as_text
+from learn_features.data.checked import REPLACEMENT, SHOWN_ROWS, CheckedTable, reads_as_text, short
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT_COLUMNS, c.UPDATED_AT)
 _TEXTS = tuple(name for name in c.ITEM_TEXT_COLUMNS if name != c.PRICE)
@@ -51,7 +51,7 @@ def read_items(
         problem = table.describe(c.TITLE, untitled, "are empty")
         warnings.append(f"{table.path}: {problem}; these items are told by their other fields")
     if empty.any():
-        first = ", ".join(items[c.ITEM_ID].filter(empty).head(SHOWN_ROWS))
+        first = ", ".join(map(short, items[c.ITEM_ID].filter(empty).head(SHOWN_ROWS)))
         warnings.append(
             f"{table.path}: {empty.sum():,} of {items.height:,} items have no text and cannot be told "
             f"apart by content; first: {first}"
@@ -60,7 +60,7 @@ def read_items(
         return items
     alike = items.select(c.ITEM_TEXT_COLUMNS).is_duplicated() & ~empty
     if alike.any():
-        first = ", ".join(items[c.ITEM_ID].filter(alike).head(SHOWN_ROWS))
+        first = ", ".join(map(short, items[c.ITEM_ID].filter(alike).head(SHOWN_ROWS)))
         warnings.append(
             f"{table.path}: {alike.sum():,} of {items.height:,} items say the very same as another one; "
             f"nothing but interactions tells them apart; first: {first}"

@@ -212,8 +212,8 @@ class Loop:
         self.settle()
         if not counters.in_epoch:
             raise ConfigError(
-                "training: an epoch has no batch; too few users have a next item, or new_item_share of"
-                " training.recipe holds out nearly all items"
+                "training: an epoch has no batch; too few users have a next item (give more users, or longer"
+                " histories), or training.recipe.new_item_share holds out nearly all items (set it to 0)"
             )
         mean = counters.loss_sum / counters.in_epoch
         validation = self._validation(validate, number)

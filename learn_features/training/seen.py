@@ -48,12 +48,18 @@ def seen(
     return Seen(sequences, untaken, untaken if told else untaken[:0])
 
 
-def check_next_items(sequences: Sequences) -> None:
-    """`DataError` where no user has two interactions at different times."""
-    if not _has_next_item(sequences).any():
+def check_next_items(parts: Split, log_file: str) -> None:
+    """`DataError`, naming `log_file`, where no user has two interactions at different times to train on."""
+    if not _has_next_item(parts.train).any():
+        needed = "four interactions at different times"
+        advice = (
+            f"leave_one_out needs users with {needed}, of which it keeps two"
+            if parts.kind == "leave_one_out"
+            else f"give a longer log, or users with {needed} and the split leave_one_out"
+        )
         raise DataError(
-            f"training: none of {len(sequences)} users has two interactions at different times before the"
-            " cut to validation; there is nothing to learn from"
+            f"{log_file}: none of {len(parts.train)} users has two interactions at different times before the"
+            f" cut to validation ({parts.kind}), so there is nothing to learn from; {advice}"
         )
 
 

@@ -126,7 +126,7 @@ def _train(
     if ranks.leads:
         for warning in dataset.warnings:
             log.warning("%s", warning)
-    check_next_items(parts.train)
+    check_next_items(parts, dataset.log_file)
     spec = encoder_spec(config.encoder)
     towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None

@@ -56,3 +56,22 @@ def test_check_warns_and_fails(app: typer.Typer, tmp_path: Path, monkeypatch: py
     failed = CliRunner().invoke(app, ["check", str(tmp_path)])
     assert isinstance(failed.exception, DataError)
     assert "120 of 120 rows repeat an id" in str(failed.exception)
+
+
+def test_check_asks_as_training_does(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the split of the settings or of the option, and whether there is anything to learn from."""
+    monkeypatch.chdir(tmp_path)
+    pl.DataFrame({"item_id": [1, 2, 3, 4], "title": ["a", "b", "c", "d"]}).write_csv("items.csv")
+    log = {"user_id": [1, 1, 1, 1, 2, 2, 2, 2], "item_id": [1, 2, 3, 4] * 2, "position": [0, 1, 2, 3] * 2}
+    whole = pl.DataFrame(log)
+    whole.filter(pl.col("position") < 3).write_csv("interactions.csv")
+    short = CliRunner().invoke(app, ["check", "."])
+    assert "interactions.csv: none of 2 users has two" in str(short.exception)
+    whole.write_csv("interactions.csv")
+    assert CliRunner().invoke(app, ["check", "."]).exit_code == 0
+    by_time = CliRunner().invoke(app, ["check", ".", "--split", "global_time"])
+    assert "needs event_timestamp" in str(by_time.exception)
+    Path("learn.yaml").write_text("training: {split: global_time}")
+    assert "needs event_timestamp" in str(CliRunner().invoke(app, ["check", "."]).exception)

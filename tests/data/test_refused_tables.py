@@ -79,6 +79,28 @@ BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
     (None, {"event_timestamp": [2**63 + 5] * 4}, r"4 of 4 rows are beyond all times"),
     (None, {"event_timestamp": ["1740000000"] * 4}, r"4 of 4 rows lie before 1974.*: 0 \('1740000000'\)"),
     (None, {"event_timestamp": ["99999999999999999999999"] * 4}, r"4 of 4 rows are beyond all times"),
+    (None, {"event_timestamp": [*["9" * 45] * 3, "1"]}, r"3 of 4 rows are beyond all times"),
+    (
+        None,
+        {"event_timestamp": pl.Series([9 * 10**18] * 4).cast(pl.Datetime("us", "UTC"))},
+        r"4 of 4 rows lie in the future .*: 0 \(9000000000000000000\)",
+    ),
+    (
+        None,  # what stands for "never" in many a database, where the day begins later
+        {
+            "event_timestamp": pl.Series([-62_135_596_800_000_000] * 4).cast(
+                pl.Datetime("us", "America/New_York")
+            )
+        },
+        r"4 of 4 rows lie before 1974; .*: 0 \(-62135596800000000\)",
+    ),
+    (
+        {"category": pl.Series([10**9, 0, 1]).cast(pl.Int32).cast(pl.Date)},
+        None,
+        r"'category': 1 of 3 rows lie outside the years 1 to 9999; .*: 0 \(1000000000\)",
+    ),
+    (None, {"event_timestamp": ["2025-03-01 10:00:00"] * 4}, r"4 of 4 rows have no time zone"),
+    (None, {"event_timestamp": ["2025-03-01"] * 4}, r"4 of 4 rows have no time zone"),
     (None, {"event_timestamp": None, "position": [0.0, 1.5, 0, 2]}, r"expected whole numbers"),
     (None, {"event_id": ["b1", "b1", "b2", "b3"]}, r"2 of 4 rows share an event id .*basket"),
     (

@@ -1,11 +1,13 @@
 """Of whom nothing can be learnt."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from learn_features.errors import DataError
 from learn_features.training.seen import check_next_items, without_next_item
+from tests.training.world import make_split
 
 
 def test_users_of_one_moment_are_skipped_unless_moments_are_learnt_from(make_sequences, caplog):
@@ -19,6 +21,11 @@ def test_users_of_one_moment_are_skipped_unless_moments_are_learnt_from(make_seq
 
 
 def test_a_log_of_one_moment_a_user_is_refused(make_sequences):
-    check_next_items(make_sequences([[1, 2], [3, 4]], [[0, 1], [7, 7]]))
-    with pytest.raises(DataError, match="none of 2 users has two interactions at different times"):
-        check_next_items(make_sequences([[1, 2], [3]], [[0, 0], [7]]))
+    parts = make_split(True)
+    learnt = make_sequences([[1, 2], [3, 4]], [[0, 1], [7, 7]])
+    check_next_items(replace(parts, train=learnt), "log.csv")
+    nothing = replace(parts, train=make_sequences([[1, 2], [3]], [[0, 0], [7]]))
+    with pytest.raises(DataError, match=r"^log\.csv: none of 2 users has two .* leave_one_out needs users"):
+        check_next_items(nothing, "log.csv")
+    with pytest.raises(DataError, match=r"\(global_time\).* give a longer log, or users"):
+        check_next_items(replace(nothing, kind="global_time"), "log.csv")
