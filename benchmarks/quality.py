@@ -193,6 +193,9 @@ def ask_cold(
         log.print(str(error))
         return [], {}
     parts = cold.without(world.parts, held_out)
+    if not len(parts.validation):
+        log.print("cold items: without them nobody asks anything in validation, by whom items are placed")
+        return [], {}
     cases = world.parts.test.targeting(held_out)
     log.print(f"cold items: {held_out.sum():,} held out, {len(cases):,} test cases ask for one")
     among = {"cold": None, "cold, among cold": held_out}

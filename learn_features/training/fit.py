@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from learn_features.content.checked import check_content
 from learn_features.data.splits import Split
-from learn_features.errors import ConfigError
+from learn_features.errors import ConfigError, DataError
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals, Lift
@@ -104,6 +104,8 @@ def fit(
     table = ContentTable(content, ranks.device)
     vectors = torch.from_numpy(np.ascontiguousarray(content))
     asked = parts.validation.sample(recipe.validation_cases)
+    if not len(asked):
+        raise DataError("training: validation asks nobody anything, and by its users items are placed")
     learnt = parts.train_and_validation if recipe.ends_on_validation else parts.train
     taken = np.unique(learnt.items).astype(np.int64)
     new = np.zeros(0, dtype=np.int64)

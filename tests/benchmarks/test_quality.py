@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,20 @@ def test_without_a_rival_or_a_case_that_asks_for_cold_items_the_rest_is_said(mon
     printed = capsys.readouterr()
     assert "none of the test targets" in printed.err
     assert json.loads(printed.out)["claims"].keys() == {"timed_recall_lift", "text_only_share"}
+
+
+def test_without_validation_nothing_is_said_of_cold_items(monkeypatch, capsys, tmp_path):
+    without = cold.without
+
+    def empty(split, held_out):
+        return replace(without(split, held_out), validation=split.validation.select(slice(0)))
+
+    monkeypatch.setattr(cold, "without", empty)
+    quality.main(["--quick", "--json", "--state", str(tmp_path)])
+    printed = capsys.readouterr()
+    assert "without them nobody asks anything in validation" in printed.err
+    assert "recall_lift" in json.loads(printed.out)["claims"]
+    assert not any(row.get("method", "").startswith("cold") for row in json.loads(printed.out)["rows"])
 
 
 def test_a_variant_that_cannot_be_trained_is_left_out_of_the_ablations(monkeypatch, capsys, tmp_path):

@@ -15,10 +15,11 @@ from learn_features.config import Config
 from learn_features.contracts.history import HistoryRule
 from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.contracts.run_files import RUN_FILE, RUN_WEIGHTS_FILE
-from learn_features.errors import BundleError, GateFailed
+from learn_features.errors import BundleError, DataError, GateFailed
 from learn_features.release import export as export_module
 from learn_features.release import towers_onnx
 from learn_features.release.bundle import Bundle, open_bundle
+from learn_features.release.entry import export_folder
 from learn_features.release.export import export_run
 from learn_features.release.parity import check_parity
 from learn_features.release.runtime import OnnxTowers
@@ -63,6 +64,32 @@ def test_an_evaluation_of_other_weights_is_refused(
             export_run(Config(state=str(tmp_path)), run, other)
         assert export_run(config, run, other) == bundle.uri  # published already: nothing is taken from it
         assert "keeps the metrics that it had then" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no JSON", "Expecting value"),
+        ("[]", "weights_sha256, or figures of methods.towers, are missing"),
+        ('{"weights_sha256": "0", "methods": []}', "methods.towers, are missing"),
+        ('{"methods": {"towers": {"recall_at_10": 0.1}}}', "weights_sha256, or"),
+        (
+            '{"weights_sha256": "0", "methods": {"towers": {"r": 1}, "ease": {"r": NaN}}}',
+            "of methods.ease is a fin",
+        ),
+        (
+            '{"weights_sha256": "0", "methods": {"towers": {"r": "high"}}}',
+            "methods.towers is a finite number",
+        ),
+    ],
+)
+def test_what_is_no_evaluation_is_named(
+    published: Published, tmp_path: Path, text: str, message: str
+) -> None:
+    config, run, _ = published
+    (tmp_path / "e.json").write_text(text)
+    with pytest.raises(DataError, match=f"{tmp_path / 'e.json'}: is no evaluation.*{message}"):
+        export_folder(config, run, tmp_path / "e.json")
 
 
 def test_space_id_is_of_the_parts_only(published: Published, tmp_path: Path) -> None:

@@ -146,6 +146,14 @@ def test_a_table_that_misses_items_is_refused():
         fit(make_split(True), content_of()[:118], TOWERS, RECIPE, seed=0)
 
 
+def test_without_validation_cases_nothing_is_placed():
+    """Also where nothing is left to tune: the mean user would be nobody."""
+    parts = make_split(True)
+    nobody = replace(parts, validation=parts.validation.select(slice(0)))
+    with pytest.raises(DataError, match="validation asks nobody anything"):
+        fit(nobody, content_of(), TOWERS, RECIPE, seed=0, tuning=Tuning(1))
+
+
 def test_a_table_with_too_many_vectors_is_refused():
     ids = [f"i{row}" for row in range(ITEMS - 1)]
     with pytest.raises(DataError, match=r"there are 120 for 119 items; give one an item, in their order$"):
