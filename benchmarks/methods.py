@@ -7,7 +7,8 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.world import PLACES, log
-from learn_features.evaluation.bootstrap import Bootstrap
+from learn_features.console import open_console
+from learn_features.evaluation.bootstrap import Bootstrap, Interval
 from learn_features.evaluation.evaluated import Evaluated
 
 METRICS = (f"recall_at_{PLACES}", f"ndcg_at_{PLACES}")
@@ -62,3 +63,24 @@ def table_of(name: str, *headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, no_wrap=True)
     return table
+
+
+def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
+    """The table of `quality.py`, what was cut short, and claims; the last row has the seconds of all."""
+    table = table_of("method", "Recall@10", "", "NDCG@10", "", "runs", "cases", "seconds", "clock")
+    for line in rows:
+        if "recall_at_10" not in line:
+            continue
+        clock = "yes" if line["sees_clock"] else ""
+        table.add_row(
+            line["method"], *figures(line), str(line["runs"]), f"{line['cases']:,}",
+            f"{line['seconds']:.0f}", clock,
+        )  # fmt: skip
+    out = open_console()
+    out.print(table)
+    for line in rows:
+        if line.get("tuning", {}).get("cut_short"):
+            out.print(f"{line['method']}: tuning was cut short after {line['tuning']['fits']} tries")
+    for name, interval in claims.items():
+        out.print(f"{name:24} {interval.value:.3f}  ({interval.low:.3f}–{interval.high:.3f})")
+    out.print(f"{rows[-1]['seconds']:.0f} s in all; intervals: 95 %, bootstrap over cases and seeds")

@@ -27,9 +27,8 @@ if not __package__:  # run as a script
 import numpy as np
 
 from benchmarks.machine import emit, run
-from benchmarks.methods import METRICS, Method, figures, row, table_of, tell
+from benchmarks.methods import METRICS, Method, row, show, tell
 from benchmarks.world import PLACES, World, add_data_arguments, log, open_world, parsed, seconds
-from learn_features.console import open_console
 from learn_features.errors import ConfigError, DataError, LearnFeaturesError
 from learn_features.evaluation import cold
 from learn_features.evaluation.baselines import BASELINES, QUICK, TunedBaseline, tuned
@@ -244,26 +243,6 @@ def lifts(methods: dict[str, Method]) -> dict[str, Interval]:
             methods["towers, text only"].values(METRICS[0]), methods[OURS].values(METRICS[0])
         )
     return claims
-
-
-def show(rows: list[dict[str, Any]], claims: dict[str, Interval]) -> None:
-    table = table_of("method", "Recall@10", "", "NDCG@10", "", "runs", "cases", "seconds", "clock")
-    for line in rows:
-        if "recall_at_10" not in line:
-            continue
-        clock = "yes" if line["sees_clock"] else ""
-        table.add_row(
-            line["method"], *figures(line), str(line["runs"]), f"{line['cases']:,}",
-            f"{line['seconds']:.0f}", clock,
-        )  # fmt: skip
-    out = open_console()
-    out.print(table)
-    for line in rows:
-        if line.get("tuning", {}).get("cut_short"):
-            out.print(f"{line['method']}: tuning was cut short after {line['tuning']['fits']} tries")
-    for name, interval in claims.items():
-        out.print(f"{name:24} {interval.value:.3f}  ({interval.low:.3f}–{interval.high:.3f})")
-    out.print(f"{rows[-1]['seconds']:.0f} s in all; intervals: 95 %, bootstrap over cases and seeds")
 
 
 def _parser() -> argparse.ArgumentParser:
