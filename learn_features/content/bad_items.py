@@ -23,7 +23,8 @@ def check_free(uri: str) -> None:
     fs, path = fsspec.core.url_to_fs(uri)
     if not fs.exists(path):
         return
-    if not fs.isfile(path) or fs.read_block(path, 0, len(HEADER)) not in (HEADER.encode(), b""):
+    begins = fs.read_block(path, 0, len(HEADER) + 1) if fs.isfile(path) else None
+    if begins not in (f"{HEADER}\n".encode(), f"{HEADER}\r".encode(), b""):
         raise ConfigError(
             f"{uri}: is no list of bad items (its first line would be {HEADER}), and would be replaced;"
             " name a file of its own (--bad-items)"

@@ -86,7 +86,6 @@ def embed_catalogue(
     damaged = Shards(config.content, spec.id).set_aside_damaged()
     embedder = CatalogueEmbedder(config, shard_items)
     parts: list[Part] = []
-    whole = False
 
     def show(part: Part | None = None) -> None:
         done = sum(one.items for one in parts) + (part.items if part else 0)
@@ -95,15 +94,11 @@ def embed_catalogue(
         if on_tokens is not None:
             on_tokens(sum(one.tokens for one in parts) + (part.tokens if part else 0))
 
-    try:
-        for block in blocks:
-            for part in embedder.embed(block, show):
-                parts.append(part)
-                show()
-        whole = True
-    finally:
-        if whole or len(embedder.bad):  # a run that was stopped cannot say that an earlier list is over
-            write_list(embedder.bad, listed)
+    for block in blocks:
+        for part in embedder.embed(block, show):
+            parts.append(part)
+            show()
+    write_list(embedder.bad, listed)  # of a whole run: one that is stopped does not know what else is wrong
     return report_of(parts, embedder.bad, listed, spec.id, len(damaged), time.monotonic() - started)
 
 

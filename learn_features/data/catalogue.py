@@ -14,11 +14,10 @@ from learn_features.data.checked import CheckedTable
 from learn_features.data.items import ITEM_COLUMNS, read_items
 from learn_features.data.lossy_text import frame_of
 from learn_features.data.table_files import SUFFIXES, TableFile, read_file, table_path
+from learn_features.data.tables import INTERACTIONS, ITEMS
 from learn_features.errors import DataError
 
 BLOCK_ITEMS = 65_536
-NAME = "items"
-INTERACTIONS = "interactions"
 
 
 class Catalogue:
@@ -110,7 +109,7 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path}: is none of {', '.join(SUFFIXES)}; items come in one of these")
     if not path.is_dir():
         raise DataError(f"{path}: there is no such folder or file; give items.parquet or a folder with it")
-    file, folder = table_path(path, NAME), path / NAME
+    file, folder = table_path(path, ITEMS), path / ITEMS
     parts = folder if folder.is_dir() else path
     shards = [
         each
@@ -121,11 +120,13 @@ def _files(path: Path) -> list[Path]:
         return [file]
     if file is not None:
         raise DataError(
-            f"{path}: holds {file.name} and shards in {NAME}/, which may differ; leave the one meant"
+            f"{path}: holds {file.name} and shards in {ITEMS}/, which may differ; leave the one meant"
         )
     if not shards:
-        names = " or ".join(NAME + suffix for suffix in SUFFIXES)
-        raise DataError(f"{path}: holds no {names}, and no such shards in {NAME}/; add them")
-    if len(suffixes := sorted({each.suffix for each in shards})) > 1:
-        raise DataError(f"{parts}: holds shards of {' and '.join(suffixes)}; leave those of one format")
+        names = " or ".join(ITEMS + suffix for suffix in SUFFIXES)
+        raise DataError(f"{path}: holds no {names}, and no such shards in {ITEMS}/; add them")
+    of_each = {each.suffix: each.name for each in shards}
+    if len(of_each) > 1:
+        names = " and ".join(sorted(of_each.values()))
+        raise DataError(f"{parts}: holds tables of several formats, as {names}; leave the shards of one")
     return shards

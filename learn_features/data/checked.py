@@ -22,12 +22,12 @@ _ZONE = r"(?:[Zz]|UTC|:\d{2}(?:\.\d+)?\s*[+-]\d{2}|[+-]\d{2}:?\d{2})$"
 _AS_ISO = (
     (r"\s*UTC$", "Z"),
     (r"(:\d{2}(?:\.\d+)?)\s*([+-]\d{2})$", "${1}${2}:00"),
-    (r"^(\S{10}[T ]\d{2}:\d{2})(Z|[+-]\d{2}:?\d{2})$", "${1}:00${2}"),
+    (r"^(\S{10}[T ]\d{2}:\d{2})\s*([Zz]|[+-]\d{2}:?\d{2})$", "${1}:00${2}"),
     (r"^(\S{10}) ", "${1}T"),
 )
 """What databases write, and ISO 8601 without seconds, as its long form."""
-_YEARS_S = (-62_135_510_400, 253_402_214_400)
-"""Seconds since 1970 of Python's years, 1 to 9999, a day less at each end, for zones."""
+_YEARS = (-719_162, 2_932_896)
+"""First and last day of Python's years, 1 to 9999, since 1970."""
 _UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -196,6 +196,8 @@ class CheckedTable:
                     f"{self.path}: column {self.name_in_file(name)!r} has times without a zone "
                     f"(first: {_shown(raw.drop_nulls().head(1))}); write it as timestamp[us, UTC]"
                 )
+            distant = _beyond_years(raw)
+            self.refuse(name, distant, "lie outside the years 1 to 9999", "check the unit of its numbers")
             return raw.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
         if raw.dtype.is_integer():
             small = (raw.abs() < times.EARLIEST_PLAUSIBLE_US).fill_null(False)
@@ -241,20 +243,20 @@ def reads_as_text(dtype: pl.DataType) -> bool:
 
 def _shown(values: pl.Series) -> list[object]:
     """As Python has them; times and days outside its years as numbers."""
-    if values.dtype.is_temporal() and _beyond_years(values).any():
+    if values.dtype == pl.Duration:
+        values = values.to_physical()
+    if isinstance(values.dtype, pl.Date | pl.Datetime) and _beyond_years(values).any():
         values = values.to_physical()
     return list(values.to_list())
 
 
 def _beyond_years(values: pl.Series) -> pl.Series:
-    """Which times or days Python has no date for; decided on numbers, as polars' own dates end, too."""
-    if values.dtype == pl.Date:
-        seconds = values.to_physical().cast(pl.Int64) * 86_400
-    elif isinstance(values.dtype, pl.Datetime):
-        seconds = values.to_physical() // _UNITS[values.dtype.time_unit]
-    else:
-        return pl.Series([False] * len(values), dtype=pl.Boolean)
-    return ((seconds < _YEARS_S[0]) | (seconds > _YEARS_S[1])).fill_null(False)
+    """Which times or days are none of Python's; decided on numbers, as polars' own dates end, too."""
+    days, (first, last) = values.to_physical(), _YEARS
+    if isinstance(values.dtype, pl.Datetime):
+        days = days // (86_400 * _UNITS[values.dtype.time_unit])
+        first, last = first + 1, last - 1  # in some zone it is another day
+    return ((days < first) | (days > last)).fill_null(False)
 
 
 def _joined(lists: pl.Series) -> pl.Series:

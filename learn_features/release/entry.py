@@ -27,8 +27,8 @@ def export_folder(config: Config, run_folder: Path, evaluation_file: Path | None
 def _evaluation(file: Path) -> dict[str, Any]:
     """What `evaluate` wrote to `file`; `DataError` where it is not that."""
     try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(file.read_text(), parse_int=float)
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: is no evaluation: {error}") from None
     methods = found.get("methods") if isinstance(found, dict) else None
     figures = methods.get(MANIFEST_METHOD) if isinstance(methods, dict) else None

@@ -91,8 +91,9 @@ def fit(
     this, so that nothing follows from nobody's having taken them; default: where the split is by time, all
     that nobody took, and otherwise none.
 
-    Raises `DataError` (content missing or not finite), `ConfigError` (diverging loss, checkpoint of other
-    inputs, towers that the loss cannot train), `BundleError` (checkpoint of another architecture).
+    Raises `DataError` (content missing or not finite, nobody asked in validation), `ConfigError` (diverging
+    loss, checkpoint of other inputs, towers that the loss cannot train), `BundleError` (checkpoint of another
+    architecture).
     """
     check_together(recipe, towers_config)
     ranks = ranks or alone()

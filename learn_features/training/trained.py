@@ -40,7 +40,7 @@ class Trained(nn.Module):
         self.towers = towers
         self.row_dropout, self.shrink = row_dropout, shrink
         self._table_items = items
-        self.lift: Lift | None = None
+        self.lift = None
         self.residuals: nn.Parameter | None = None
         if towers.config.residuals:
             self.residuals = nn.Parameter(torch.zeros(len(items), towers.config.dimension))

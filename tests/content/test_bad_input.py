@@ -95,20 +95,22 @@ def test_without_problems_there_is_no_list(config: Config) -> None:
 def test_a_list_replaces_nothing_but_a_list(holds: str, config: Config, tmp_path: Path) -> None:
     """Neither by one nor, where nothing is wrong, by none."""
     place = tmp_path / "there"
-    place.mkdir() if holds == "a folder" else place.write_text("item_id,title\na,lamp\n")
+    text = "item_id,has_vector,problem_code\na,no,7\n"
+    place.mkdir() if holds == "a folder" else place.write_text(text)
     for title in ("", "lamp"):
         with pytest.raises(ConfigError, match="there: is no list of bad items"):
             embed_catalogue(config, pl.DataFrame({"item_id": ["a"], "title": [title]}), bad_items=str(place))
-    assert place.is_dir() or place.read_text() == "item_id,title\na,lamp\n"
+    assert place.is_dir() or place.read_text() == text
     assert not (tmp_path / "state").exists()
 
 
 def test_a_run_that_fails_leaves_the_list_before_it(config: Config, tmp_path: Path) -> None:
+    """One that found problems of its own, too: it does not know what stands of the others."""
     listed = embed_catalogue(config, pl.DataFrame({"item_id": ["a"], "title": [""]})).bad_items
     text = Path(listed or "").read_text()
 
     def blocks() -> Iterator[pl.DataFrame]:
-        yield pl.DataFrame({"item_id": ["b"], "title": ["lamp"]})
+        yield pl.DataFrame({"item_id": ["b", "c"], "title": ["lamp", ""]})
         raise DataError("the second block is broken")
 
     with pytest.raises(DataError, match="second block"):
@@ -127,7 +129,7 @@ def test_which_files_are_the_catalogue_is_clear_or_asked(tmp_path: Path) -> None
     (folder / "_SUCCESS").touch()
     assert [file.name for file in Catalogue(tmp_path).files] == ["part-0.parquet"]
     table.write_csv(folder / "part-1.csv")
-    with pytest.raises(DataError, match=r"shards of \.csv and \.parquet"):
+    with pytest.raises(DataError, match=r"formats, as part-0\.parquet and part-1\.csv"):
         Catalogue(tmp_path)
     (folder / "part-1.csv").rename(tmp_path / "items.csv")
     with pytest.raises(DataError, match=r"holds items\.csv and shards in items/"):

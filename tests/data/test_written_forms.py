@@ -1,6 +1,6 @@
 """How values may be written: times of many origins, lists, ids in what is said of them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,10 @@ def test_times_are_read_as_databases_write_them(folder: Folder, written: str) ->
     assert dataset.interactions["event_timestamp"].unique().to_list() == [moment]
 
 
-@pytest.mark.parametrize("written", ["2025-03-01T10:00Z", "2025-03-01 12:00+02", "2025-03-01 10:00 UTC"])
+@pytest.mark.parametrize(
+    "written",
+    ["2025-03-01T10:00z", "2025-03-01 12:00+02", "2025-03-01 05:30 -0430", "2025-03-01 10:00 UTC"],
+)
 def test_times_may_leave_seconds_out(folder: Folder, written: str) -> None:
     dataset = read(folder(None, {"event_timestamp": [written] * 4}))
     moment = datetime(2025, 3, 1, 10, tzinfo=UTC)
@@ -73,3 +76,10 @@ def test_ids_in_warnings_are_quoted_and_cut(folder: Folder) -> None:
     (warning,) = [text for text in read(folder(items, {"item_id": ["c"] * 4})).warnings if "no text" in text]
     assert "first: 'a\\nb\\x1b[31m', 'xxx" in warning
     assert "x" * 41 not in warning
+
+
+def test_days_may_be_the_first_and_the_last_of_all(folder: Folder) -> None:
+    """As databases write that there is none."""
+    days = {"released": [date(1, 1, 1), date(9999, 12, 31), None]}
+    items = read(folder(days), item_attributes=("released",)).items
+    assert items["attributes"].to_list() == ["released 0001-01-01", "released 9999-12-31", None]

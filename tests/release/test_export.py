@@ -70,6 +70,8 @@ def test_an_evaluation_of_other_weights_is_refused(
     ("text", "message"),
     [
         ("no JSON", "Expecting value"),
+        ("[" * 100_000, "recursion"),
+        (f'{{"weights_sha256": "0", "methods": {{"towers": {{"r": {"9" * 400}}}}}}}', "towers is a finite"),
         ("[]", "weights_sha256, or figures of methods.towers, are missing"),
         ('{"weights_sha256": "0", "methods": []}', "methods.towers, are missing"),
         ('{"methods": {"towers": {"recall_at_10": 0.1}}}', "weights_sha256, or"),
