@@ -10,6 +10,9 @@ from learn_features.towers.config import TowerConfig
 
 log = logging.getLogger(__name__)
 
+FEWEST_PAIRS = 32
+"""A step of a short log has as many (softmax)."""
+
 Draw = Literal["random", "recency"]
 """How positions are drawn: all alike, or with the paper's recency weights."""
 
@@ -70,6 +73,8 @@ class Recipe(BaseModel):
     max_pairs_per_step: int = Field(default=1800, ge=2)
     """softmax: a step grows up to so many pairs where else `max_steps` would not go through the log `epochs`
     times."""
+    min_epoch_steps: int = Field(default=40, ge=1)
+    """softmax: a step shrinks, not below FEWEST_PAIRS, where else an epoch of a short log has fewer steps."""
     backwards: bool = True
     """softmax: read sequences backwards as often as backward pairs count in item-CF tuned on the log, and
     learn as many of the pairs within a moment."""
@@ -108,7 +113,8 @@ class Recipe(BaseModel):
     def pairs_of_a_step(self, pairs: int) -> int:
         """softmax: how many of a log's `pairs` a step takes."""
         all_of_them = -(-pairs * self.epochs // self.max_steps)
-        return max(self.pairs_per_step, min(all_of_them, self.max_pairs_per_step))
+        size = max(self.pairs_per_step, min(all_of_them, self.max_pairs_per_step))
+        return min(size, max(FEWEST_PAIRS, all_of_them, pairs // self.min_epoch_steps))
 
     @property
     def ends_on_validation(self) -> bool:

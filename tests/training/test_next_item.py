@@ -89,6 +89,22 @@ def test_a_step_grows_until_all_epochs_go_through_the_log(max_steps, at_most, pa
     assert found == pytest.approx(pairs, abs=25)
 
 
+@pytest.mark.parametrize(
+    ("at_least", "max_steps", "steps"),
+    [(5, 3_000, 5), (15, 3_000, 15), (75, 3_000, 24), (75, 30, 10)],
+)
+def test_a_step_shrinks_until_an_epoch_of_a_short_log_has_enough(at_least, max_steps, steps):
+    """750 pairs, 3 epochs. Not below 32, nor so far that an epoch would not go through the log."""
+    recipe = RECIPE.model_copy(update={"min_epoch_steps": at_least, "max_steps": max_steps})
+    task = NextItem(
+        make_split(True).train, ContentTable(content_of(), torch.device("cpu")), recipe, TOWERS.max_length
+    )
+    found = [len(batch.targets) for batch in task.batches(np.random.default_rng(0))]
+    assert task.steps == steps
+    assert abs(len(found) - steps) <= 1  # windows are not cut to fit
+    assert sum(found) == 750
+
+
 BASKETS = [[1, 2, 3], [4, 5], [6]]
 """Of each user one moment: nothing is strictly before anything, so all three pairs of an epoch lie within."""
 

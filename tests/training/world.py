@@ -28,7 +28,14 @@ TOWERS = TowerConfig(
     content_dimension=C, dimension=16, width=16, heads=2, feedforward=32, item_hidden=16, max_length=10
 )
 RECIPE = Recipe(
-    epochs=3, final="continue", final_epochs=1, pairs_per_step=150, users_per_step=30, patience=8, ema=0.5
+    epochs=3,
+    final="continue",
+    final_epochs=1,
+    pairs_per_step=150,
+    users_per_step=30,
+    patience=8,
+    ema=0.5,
+    min_epoch_steps=1,
 )
 
 
