@@ -222,6 +222,32 @@ def test_the_prior_is_tuned_on_what_its_towers_can_know(monkeypatch, capsys, tmp
     assert np.isin(of_baseline.target_items, held_out[0]).any()
 
 
+def test_the_prior_stands_on_towers_without_their_lift(monkeypatch, capsys, tmp_path):
+    """It knows what the lift guesses: tuned on such towers, and judged with them."""
+    how, tuned_on, judged = {}, [], []
+    scorer, by_item, timed = quality.World.scorer, quality.Trained.by_item, quality.timed
+
+    def made(self, fitted, **asked):
+        score = scorer(self, fitted, **asked)
+        how[score] = asked
+        return score
+
+    def residuals(self, items=None, *, lifted=True):
+        tuned_on.append(lifted)
+        return by_item(self, items, lifted=lifted)
+
+    def with_prior(score, *arguments):
+        judged.append(how.get(score, "a baseline"))
+        return timed(score, *arguments)
+
+    monkeypatch.setattr(quality.World, "scorer", made)
+    monkeypatch.setattr(quality.Trained, "by_item", residuals)
+    monkeypatch.setattr(quality, "timed", with_prior)
+    quality.main(["--quick", "--split", "global_time", "--json", "--state", str(tmp_path)])
+    assert tuned_on.count(False) == 1
+    assert judged == ["a baseline", {"lifted": False}]
+
+
 @pytest.mark.parametrize(
     ("interactions", "message"),
     [("user_id,item\nu,i\n", r"mine\.csv: .*column"), (None, r"items\.txt: is none of \.parquet, .csv")],
