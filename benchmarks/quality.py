@@ -9,6 +9,7 @@ it found, and answer the same test cases. Cold items: a tenth of the items leave
     recall_lift, ndcg_lift   towers over the best tuned baseline that does not see the request's clock
     timed_recall_lift        towers with a prior by time over recent popularity
     timed_baseline_lift      the same over the best personal baseline on validation, with a prior of its own
+    served_recall_lift       the first with towers that do not see when a history ended, as they are served
     text_only_share          Recall@10 with nothing learned of single items, over that with it
     cold_recall_lift         cases that ask for a held-out item, whole catalogue: towers over mean content
     cold_only_recall_lift    the same, ranked among held-out items only
@@ -41,7 +42,7 @@ from learn_features.training.recipe import recipe_preset
 from learn_features.training.trained import Trained
 
 OURS, CONTENT, POPULARITY, RECENT = "towers", "content", "popularity", "recent_popularity"
-TIMED_BASELINE = "best baseline, timed"
+TIMED_BASELINE, SERVED = "best baseline, timed", "towers, as served"
 AMONG_COLD = 5 * PLACES
 """Held-out items at most that are not ranked among themselves: the places hold too many of them."""
 
@@ -133,6 +134,8 @@ def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuni
         methods["towers, text only"] = Method(False, 0.0)
     if times:
         methods["towers, timed"] = Method(True, 0.0)
+    if world.towers.example_age and world.parts.test.ages_us is not None:
+        methods[SERVED] = Method(False, 0.0)
     for seed in seeds:
         started = time.monotonic()
         fitted = world.fit(world.parts, seed, found, on_tuned=tune_prior if times and not found else None)
@@ -143,6 +146,8 @@ def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuni
         methods[name].answers.append(world.ask(score))
         if "towers, text only" in methods:
             methods["towers, text only"].answers.append(world.ask(world.scorer(fitted, text_only=True)))
+        if SERVED in methods:
+            methods[SERVED].answers.append(world.ask(score, world.parts.test.at_log_end()))
         if times:
             plain = world.scorer(fitted, lifted=False)
             prior = timed(plain, world.parts.everything, world.n_items, priors[0])
@@ -230,6 +235,9 @@ def lifts(methods: dict[str, Method]) -> dict[str, Interval]:
     for claim, metric in zip(("recall_lift", "ndcg_lift"), METRICS, strict=True) if rivals else ():
         best = max(rivals, key=lambda name: rivals[name].values(metric).mean())
         claims[claim] = resample.ratio(methods[OURS].values(metric), rivals[best].values(metric))
+        if SERVED in methods and metric == METRICS[0]:
+            served = methods[SERVED].values(metric)
+            claims["served_recall_lift"] = resample.ratio(served, rivals[best].values(metric))
     if "towers, timed" in methods and RECENT in methods:
         claims["timed_recall_lift"] = resample.ratio(
             methods["towers, timed"].values(METRICS[0]), methods[RECENT].values(METRICS[0])

@@ -101,8 +101,9 @@ def _print_methods(console: "Console", result: dict[str, Any]) -> None:
     table = Table("method", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in ("Recall@10", "", "NDCG@10", "", "Recall@50", "coverage"):
         table.add_column(heading, no_wrap=True)
-    for method in ranked(result["methods"]):
-        metrics = result["methods"][method]
+    served = {"as_served": result["as_served"]} if "as_served" in result else {}
+    for method in (*ranked(result["methods"]), *served):
+        metrics = {**result["methods"], **served}[method]
         cells = []
         for name in ("recall_at_10", "ndcg_at_10"):
             bounds = result["intervals"][method][name]

@@ -52,6 +52,10 @@ class Cases:
             ages_us=None if self.ages_us is None else self.ages_us[rows],
         )
 
+    def at_log_end(self) -> "Cases":
+        """The same asked at the end of what models are fitted on, as a bundle is served."""
+        return replace(self, ages_us=None)
+
     def targeting(self, items: np.ndarray) -> "Cases":
         """Only the targets among `items` (bool (items,)), and the cases that still have one."""
         wanted = items[self.target_items]

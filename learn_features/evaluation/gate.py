@@ -22,13 +22,15 @@ def read_evaluation(run_folder: str | Path) -> dict[str, Any]:
 
 
 def check_lift(config: Config, run_folder: str | Path) -> float:
-    """Recall@10 of the run's towers over popularity's; infinite where popularity alone finds nothing, 0 where
-    the towers find nothing.
+    """Recall@10 of the run's towers, as they are served, over popularity's; infinite where popularity alone
+    finds nothing, 0 where the towers find nothing.
 
     Raises `GateFailed` below `config.training.min_lift_over_popularity`, `DataError` if popularity was not
     evaluated.
     """
-    methods = read_evaluation(run_folder)["methods"]
+    evaluation = read_evaluation(run_folder)
+    methods = {**evaluation["methods"]}
+    methods["towers"] = evaluation.get("as_served", methods["towers"])
     if "popularity" not in methods:
         raise DataError(
             f"{run_folder}: was evaluated without popularity, which the gate compares with; evaluate it "

@@ -26,6 +26,7 @@ SHORT = {
     "content": "content alone",
     "ridge": "ridge",
     "text_model": "text model",
+    "as_served": "towers, as served",
 }
 """For tables."""
 
@@ -64,6 +65,15 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
         text += f", are level with {_all(level)}" if level else ""
         text += f" and lose to {_all(better)}"
     return text + "."
+
+
+def as_served(methods: Mapping[str, Mapping[str, float]], figures: Mapping[str, float]) -> str:
+    """A sentence: what the towers are without seeing when a history ended, which no baseline sees."""
+    better = [m for m in ranked(methods) if m != "towers" and methods[m][CRITERION] > figures[CRITERION]]
+    return (
+        f" They see when a history ended; asked at the end of the log, as a bundle is served, the towers have"
+        f" {figures[CRITERION]:.4f}" + (f" and lose to {_all(better)}." if better else ".")
+    )
 
 
 def reservation(

@@ -25,10 +25,10 @@ from learn_features.evaluation.baselines.registry import baseline
 from learn_features.evaluation.bootstrap import Bootstrap
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import evaluate
-from learn_features.evaluation.report import ranked, reservation, sentence
+from learn_features.evaluation.report import as_served, ranked, reservation, sentence
 from learn_features.evaluation.slices import by_slice, slices
 from learn_features.towers.scoring import tower_scorer
-from learn_features.towers.weights import check_run, describe, encoder_of, history_rule
+from learn_features.towers.weights import check_run, describe, encoder_of, history_rule, tower_config
 
 MAX_CASES = 10_000
 TUNING_CASES = 1_000
@@ -36,6 +36,8 @@ TUNING_CASES = 1_000
 KS = (10, 50)
 WITH_INTERVALS = ("recall_at_10", "ndcg_at_10")
 OURS = "towers"
+SERVED = "as_served"
+"""The towers where a case's history ended before the end of the log, asked at that end."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ def evaluate_run(
     on. Raises `DataError`, `BundleError` (no training run, damaged), `ConfigError` where `kind` is another
     split than the run's, a baseline is unknown or the folder cannot be written, `SpaceMismatch` where the
     settings name another encoder than the run's; all but data errors before anything is embedded or tuned.
+
+    Where a case's history ended before the end of the log and the towers see that (leave-one-out with times),
+    `as_served` has their figures without: gate and manifest go by these.
     """
     dataset = read_dataset(data_folder, config.data)
     index = ItemIndex(dataset.items[c.ITEM_ID])
@@ -100,9 +105,14 @@ def evaluate_run(
         name: method.scorer for name, method in fitted.items() if method.scorer is not None
     }
     cases = parts.test.sample(max_cases)
+    if cases.ages_us is not None and tower_config(run_folder, about).example_age:
+        scorers[SERVED] = lambda some: ours(some.at_log_end())
     answers = evaluate(scorers, cases, ks=KS, mask_history=mask_history, coverage=True, progress=progress)
+    served = {SERVED: answers.pop(SERVED)} if SERVED in answers else {}
     methods = {name: answer.means() for name, answer in answers.items()}
-    intervals = _intervals(answers)
+    served_figures = {name: answer.means() for name, answer in served.items()}
+    intervals = _intervals(answers, served)
+    said = sentence(methods) + "".join(as_served(methods, figures) for figures in served_figures.values())
     result = {
         "weights_sha256": about["weights_sha256"],
         "split": parts.kind,
@@ -112,11 +122,12 @@ def evaluate_run(
         "items": len(index),
         "data_cutoff": times.from_us(parts.data_cutoff_us).isoformat(),
         "methods": methods,
+        **served_figures,
         **intervals,
         "slices": by_slice(answers, slices(cases, parts.train_and_validation, len(index))),
         "baselines": {name: method.row() for name, method in fitted.items()},
         "winner": ranked(methods)[0],
-        "sentence": sentence(methods) + reservation(methods, intervals["towers_minus"], len(cases)),
+        "sentence": said + reservation(methods, intervals["towers_minus"], len(cases)),
         "warnings": warnings,
     }
     write_text(Path(run_folder) / EVALUATION_FILE, json.dumps(result, indent=1))
@@ -134,16 +145,17 @@ def _kind(run_folder: str | Path, about: Mapping[str, Any], asked: Kind | None) 
     return asked or trained_on or "auto"
 
 
-def _intervals(answers: Mapping[str, Evaluated]) -> dict[str, Any]:
+def _intervals(answers: Mapping[str, Evaluated], served: Mapping[str, Evaluated]) -> dict[str, Any]:
     """95 % intervals of each method, and of the towers minus each other method (paired)."""
-    keys = [(name, metric) for metric in WITH_INTERVALS for name in answers]
-    values = [answers[name].per_case(metric) for name, metric in keys]
+    of = {**answers, **served}
+    keys = [(name, metric) for metric in WITH_INTERVALS for name in of]
+    values = [of[name].per_case(metric) for name, metric in keys]
     resampled = dict(zip(keys, Bootstrap(len(answers[OURS])).resample(values), strict=True))
-    intervals: dict[str, Any] = {name: {} for name in answers}
+    intervals: dict[str, Any] = {name: {} for name in of}
     differences: dict[str, Any] = {name: {} for name in answers if name != OURS}
     for (name, metric), found in resampled.items():
         intervals[name][metric] = asdict(found.interval())
-        if name != OURS:
+        if name in differences:
             differences[name][metric] = asdict(resampled[OURS, metric].minus(found).interval())
     return {"intervals": intervals, "towers_minus": differences}
 

@@ -39,7 +39,8 @@ def _evaluation(file: Path) -> dict[str, Any]:
             f"{file}: is no evaluation: weights_sha256, or figures of methods.{MANIFEST_METHOD}, are missing;"
             " run `learn-features evaluate` again"
         )
-    for method, values in methods.items():
+    served = {"as_served": found["as_served"]} if "as_served" in found else {}
+    for method, values in {**methods, **served}.items():
         broken = not isinstance(values, dict) or any(
             isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
             for value in values.values()

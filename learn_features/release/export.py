@@ -115,9 +115,13 @@ def _staging_folder(config: Config, space_id: str) -> Path:
 
 
 def _metrics(run: TrainingRun, evaluation: Mapping[str, Any] | None) -> dict[str, float]:
-    """`recall_at_10` … of the towers, `popularity.recall_at_10` … of the rest, `validation.…`."""
+    """`recall_at_10` … of the towers as they are served, `popularity.recall_at_10` … of the rest,
+    `validation.…`."""
     metrics = {f"validation.{name}": float(value) for name, value in run.validation.items()}
-    for method, values in (evaluation or {}).get("methods", {}).items():
+    methods = dict((evaluation or {}).get("methods", {}))
+    if evaluation and "as_served" in evaluation:
+        methods[MANIFEST_METHOD] = evaluation["as_served"]
+    for method, values in methods.items():
         prefix = "" if method == MANIFEST_METHOD else f"{method}."
         metrics.update(
             {f"{prefix}{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}

@@ -2,19 +2,28 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from learn_features.cli.main import app
 from learn_features.config import CONFIG_VARIABLE, Config, EncoderConfig, TrainingConfig
-from learn_features.errors import BundleError, ConfigError, LearnFeaturesError, SpaceMismatch
+from learn_features.content.embed import load_content
+from learn_features.data.item_index import ItemIndex
+from learn_features.data.splits import split
+from learn_features.data.tables import read_dataset
+from learn_features.errors import BundleError, ConfigError, GateFailed, LearnFeaturesError, SpaceMismatch
 from learn_features.evaluation import run as evaluation_run
 from learn_features.evaluation.baselines import registry
+from learn_features.evaluation.gate import check_lift
+from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.run import evaluate_run
 from learn_features.simulation.world import simulate
+from learn_features.towers.scoring import tower_scorer
 from learn_features.training.train import train
 
 
@@ -141,6 +150,25 @@ def test_a_run_trained_on_leave_one_out_is_asked_so(
     result = evaluate_run(config, data, tmp_path)
     assert result["split"] == "leave_one_out"
     assert "recent_popularity" in result["methods"]  # there are times all the same
+
+    dataset = read_dataset(data, leaving.data)
+    index = ItemIndex(dataset.items["item_id"])
+    asked = split(dataset, index, leaving.history, "leave_one_out").test
+    score = tower_scorer(tmp_path, load_content(leaving, dataset.items), index.ids)
+    at_end = evaluate({"": score}, replace(asked, ages_us=np.zeros(len(asked), dtype=np.int64)))[""]
+    served = result["as_served"]
+    assert served["recall_at_10"] == pytest.approx(at_end.means()["recall_at_10"])
+    assert served["ndcg_at_10"] != result["methods"]["towers"]["ndcg_at_10"]
+    assert result["intervals"]["as_served"]["ndcg_at_10"]["value"] == pytest.approx(served["ndcg_at_10"])
+    assert f"as a bundle is served, the towers have {served['recall_at_10']:.4f}" in result["sentence"]
+
+
+def test_the_gate_goes_by_what_is_served(tmp_path: Path) -> None:
+    methods = {"towers": {"recall_at_10": 0.3}, "popularity": {"recall_at_10": 0.2}}
+    found = {"weights_sha256": "", "methods": methods, "as_served": {"recall_at_10": 0.1}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(found))
+    with pytest.raises(GateFailed, match=r"0\.1000, 0\.50 times popularity's 0\.2000"):
+        check_lift(Config(), tmp_path)
 
 
 def test_the_command_prints_split_mask_and_slices(
