@@ -51,7 +51,7 @@ class PaddedNextItem(NextItem):
                 votes[rows, positions] = content.to_device(
                     self._teacher.votes(batch, chosen.drawn, len(chosen.items))
                 )
-                share = self._recipe.teacher_share
+                share = self.votes_share
                 taught = -(log_probability * votes).sum(-1)
                 loss = (1 - share * votes.sum(-1)) * loss + share * taught
         return (loss * wanted).sum() / wanted.sum()

@@ -116,11 +116,12 @@ def _staging_folder(config: Config, space_id: str) -> Path:
 
 def _metrics(run: TrainingRun, evaluation: Mapping[str, Any] | None) -> dict[str, float]:
     """`recall_at_10` … of the towers as they are served, `popularity.recall_at_10` … of the rest,
-    `validation.…`."""
+    `validation.…`; `mask_history` 1 where what a user had taken was not asked for."""
+    found = evaluation or {}
     metrics = {f"validation.{name}": float(value) for name, value in run.validation.items()}
-    methods = dict((evaluation or {}).get("methods", {}))
-    if evaluation and "as_served" in evaluation:
-        methods[MANIFEST_METHOD] = evaluation["as_served"]
+    metrics |= {name: float(found[name]) for name in ("test_users", "mask_history") if name in found}
+    methods = dict(found.get("methods", {}))
+    methods |= {MANIFEST_METHOD: found["as_served"]} if "as_served" in found else {}
     for method, values in methods.items():
         prefix = "" if method == MANIFEST_METHOD else f"{method}."
         metrics.update(

@@ -25,7 +25,7 @@ from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.tensor_file import disk_errors
 from learn_features.training.identity import differences
 
-FORMAT = 9
+FORMAT = 10
 ARCHITECTURE = "towers"
 """The part of the inputs that says what the tensors are."""
 COUNTERS = "counters"

@@ -77,6 +77,7 @@ class NextItem:
             self._sequences = sequences.both_ways()
             self._pairs = windows.pairs(self._sequences, within_moments=True)
         self._pairs_per_step = recipe.pairs_of_a_step(count)
+        self.votes_share = recipe.votes_share(count)
         self.steps = recipe.steps_of_an_epoch(windows.steps_per_epoch(count, self._pairs_per_step))
 
     def batches(self, rng: np.random.Generator) -> Iterator[WindowBatch]:
@@ -150,7 +151,7 @@ class NextItem:
             towers.scale,
             seen=_context(place, rows, positions, len(items)),
             votes=None if votes is None else content.to_device(votes),
-            votes_share=self._recipe.teacher_share,
+            votes_share=self.votes_share,
             log_weights=None if chosen.log_weights is None else content.to_device(chosen.log_weights),
         )
 

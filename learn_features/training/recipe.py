@@ -82,6 +82,9 @@ class Recipe(BaseModel):
     """softmax: share of each target that goes to the votes of a cross-fitted item-to-item model, item-CF or
     EASE, whichever ranks better on validation; 0: no teacher. Very large catalogues have none
     (`teacher.TAUGHT_ITEMS`)."""
+    short_teacher_share: float = Field(default=0.6, ge=0, lt=1)
+    """softmax: at least as much where a log is so short that its steps shrink: one next item says less than
+    what all users took."""
     max_candidates: int = Field(default=10_000, ge=2)
     """softmax: of more trained items than this so many are drawn as negatives, anew each step."""
 
@@ -115,6 +118,11 @@ class Recipe(BaseModel):
         all_of_them = -(-pairs * self.epochs // self.max_steps)
         size = max(self.pairs_per_step, min(all_of_them, self.max_pairs_per_step))
         return min(size, max(FEWEST_PAIRS, all_of_them, pairs // self.min_epoch_steps))
+
+    def votes_share(self, pairs: int) -> float:
+        """softmax: the teacher's share of each target in a log of `pairs`."""
+        short = self.pairs_of_a_step(pairs) < self.pairs_per_step
+        return max(self.teacher_share, self.short_teacher_share) if short else self.teacher_share
 
     @property
     def ends_on_validation(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import ablations, machine, quality
+from benchmarks import ablations, cold_cases, machine, quality
 from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation import cold
 from learn_features.training import fit as fitting
@@ -29,9 +29,13 @@ def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
         "timed_baseline_lift": ("towers, timed", "best baseline, timed"),
         "text_only_share": ("towers, text only", "towers"),
         "cold_recall_lift": ("cold: towers", "cold: content"),
+        "known_recall_kept": ("other cases: towers", "other cases, without held-out items: towers"),
+        "served_recall_lift": ("towers, as served", max(rivals, key=lambda r: r["recall_at_10"])["method"]),
     }
     for claim, (ours, theirs) in by_hand.items():
         assert claims[claim] == pytest.approx(rows[ours]["recall_at_10"] / rows[theirs]["recall_at_10"])
+    assert rows["towers, as served"]["recall_at_10"] != rows["towers"]["recall_at_10"]
+    assert rows["cold: towers"]["cases"] + rows["other cases: towers"]["cases"] == rows["towers"]["cases"]
     assert "cold_only_recall_lift" not in claims  # eleven items in ten places
     intervals = {row["claim"]: row for row in result["rows"] if "claim" in row}
     assert claims.keys() == intervals.keys()
@@ -66,7 +70,10 @@ def test_what_baselines_found_is_told_where_towers_diverge(monkeypatch, capsys, 
         raise ConfigError("training: the loss grew")
 
     monkeypatch.setattr(quality.World, "fit", fails)
-    with pytest.raises(ConfigError, match="what is above is all there is: training: the loss grew"):
+    with pytest.raises(
+        ConfigError,
+        match="all there is, with the recipe of --preset: training: the loss grew",
+    ):
         quality.main(["--quick", "--json", "--state", str(tmp_path)])
     result = json.loads(capsys.readouterr().out)
     assert [row["method"] for row in result["rows"]] == [*quality.QUICK, quality.TIMED_BASELINE, "whole run"]
@@ -74,7 +81,7 @@ def test_what_baselines_found_is_told_where_towers_diverge(monkeypatch, capsys, 
 
 
 def test_enough_held_out_items_are_ranked_among_themselves(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(quality, "AMONG_COLD", 10)  # eleven are held out of this world
+    monkeypatch.setattr(cold_cases, "AMONG_COLD", 10)  # eleven are held out of this world
     quality.main(["--quick", "--json", "--state", str(tmp_path)])
     result = json.loads(capsys.readouterr().out)
     rows = {row["method"]: row["recall_at_10"] for row in result["rows"] if "recall_at_10" in row}

@@ -84,6 +84,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, B
     run = make_run(folder / "run")
     evaluation = {
         "weights_sha256": read_run(run).weights_sha256,
+        "test_users": 20,
+        "mask_history": True,
         "methods": {"towers": {"recall_at_10": 0.5}, "popularity": {"recall_at_10": 0.1}},
+        "as_served": {"recall_at_10": 0.4},
     }
     return config, run, open_bundle(export_run(config, run, evaluation))

@@ -38,8 +38,10 @@ def test_bundle_says_what_it_is(published: Published) -> None:
     manifest = bundle.manifest
     assert bundle.folder == Path(config.bundles) / manifest.space_id
     assert manifest.metrics == {
-        "recall_at_10": 0.5,
+        "recall_at_10": 0.4,  # as it is served
         "popularity.recall_at_10": 0.1,
+        "test_users": 20.0,
+        "mask_history": 1.0,
         "validation.recall_at_10": 0.25,
     }
     assert manifest.dimension == 64

@@ -105,6 +105,18 @@ def test_a_step_shrinks_until_an_epoch_of_a_short_log_has_enough(at_least, max_s
     assert sum(found) == 750
 
 
+@pytest.mark.parametrize(("at_least", "share"), [(5, 0.4), (6, 0.6)])
+def test_the_teacher_says_more_of_a_short_log(at_least, share):
+    """750 pairs are five steps of 150."""
+    recipe = RECIPE.model_copy(update={"min_epoch_steps": at_least})
+    content = ContentTable(content_of(), torch.device("cpu"))
+    taught = NextItem(
+        make_split(True).train, content, recipe, TOWERS.max_length, ItemToItem(ItemCFParameters())
+    )
+    assert taught.votes_share == share
+    assert recipe.model_copy(update={"teacher_share": 0.7}).votes_share(750) == 0.7
+
+
 BASKETS = [[1, 2, 3], [4, 5], [6]]
 """Of each user one moment: nothing is strictly before anything, so all three pairs of an epoch lie within."""
 
