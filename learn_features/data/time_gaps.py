@@ -10,8 +10,8 @@ FIRST = -1.0
 def time_gaps(times_us: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.float32]:
     """Seconds (N,) from the entry before to each of `times_us` (N,), FIRST for those at `starts`.
 
-    Entries are those that are embedded, histories one after the other, oldest first: the newest N with
-    items that are known. Where a history is cut off or an item left out, the gap is to the entry before
+    Entries are those that are embedded, histories one after the other, oldest first: those with items that
+    are known. Where a history is cut off or an item left out, the gap is to the entry before
     that is still there.
     """
     gaps = np.diff(times_us, prepend=times_us[:1]) / 1e6
