@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
@@ -99,13 +100,19 @@ class RecentCounts:
 def recent_popularity(log: Sequences, n_items: int, window_us: int) -> Scorer:
     """Interactions of each item within `window_us` before the case's request, the request excluded.
 
-    Items with equally many rank by what they had before. Needs real times.
+    Items with equally many rank by what they had before. Scores are places in that order, as large counts
+    would lose the second to rounding. Needs real times.
     """
     counts = RecentCounts(log, n_items)
 
     def score(cases: Cases) -> np.ndarray:
         ever = counts.ever(cases.request_times_us)
-        ever *= 0.5 / (ever.max(axis=1, keepdims=True) + 1)
-        return counts.within(window_us, cases.request_times_us) + ever
+        beyond = ever.max(axis=1, initial=0) + 1
+        scores = ever / (2 * beyond[:, None])
+        for row, within in enumerate(counts.within(window_us, cases.request_times_us)):
+            taken = np.flatnonzero(within)
+            both = within[taken].astype(np.float64) * beyond[row] + ever[row, taken]
+            scores[row, taken] = rankdata(both, method="dense")
+        return scores
 
     return score

@@ -16,6 +16,7 @@ from learn_features.evaluation.baselines.recent_popularity import (
     RecentPopularityParameters,
     recent_popularity,
 )
+from learn_features.evaluation.harness import evaluate
 
 DAY = DAY_US
 MakeCases = Callable[..., Cases]
@@ -52,9 +53,20 @@ def test_recent_popularity_sees_the_three_days_before_the_request(
     log = make_sequences([[0, 0, 1, 2], [1, 3]], [[0, 1, 4 * DAY, 6 * DAY], [5 * DAY, 8 * DAY]])
     scores = recent_popularity(log, 5, 3 * DAY)(make_cases([[0], [0], [0]], [[1]] * 3, [6 * DAY, 0, 7 * DAY]))
     # at day 6: 1 twice; 2, at that very time, is not known yet; what was popular long ago breaks ties
-    assert scores[0].tolist() == pytest.approx([0.5 * 2 / 3, 2 + 0.5 * 2 / 3, 0, 0, 0])
+    assert scores[0].tolist() == pytest.approx([0.5 * 2 / 3, 1, 0, 0, 0])
     assert scores[1].tolist() == [0, 0, 0, 0, 0]
     assert np.floor(scores[2]).tolist() == [0, 2, 1, 0, 0]
+
+
+def test_what_was_popular_before_breaks_ties_of_large_counts(
+    make_cases: MakeCases, make_sequences: MakeSequences
+) -> None:
+    """All were taken a hundred times of late, and before that the last one a little more often."""
+    late, before = [0, 1, 2] * 100, [0] * 19_999 + [1] * 19_999 + [2] * 20_000
+    log = make_sequences([before + late], [[0] * len(before) + [9 * DAY] * len(late)])
+    cases = make_cases([[3]], [[2]], [9 * DAY + 1])
+    found = evaluate({"": recent_popularity(log, 4, DAY)}, cases)[""]
+    assert found.ranks.tolist() == [1]
 
 
 def test_tuning_finds_the_window_even_beyond_the_grid(
