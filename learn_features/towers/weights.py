@@ -153,6 +153,10 @@ def describe(folder: str | Path) -> dict[str, Any]:
                 raise BundleError(f"{folder}/{name}: is not a JSON object: {error}") from None
             if not isinstance(about, dict):
                 raise BundleError(f"{folder}/{name}: is not a JSON object")
+            if name == manifest.MANIFEST_FILE and about.get("format", manifest.FORMAT) != manifest.FORMAT:
+                raise BundleError(
+                    f"{folder}/{name}: has format {about['format']}, this release {manifest.FORMAT}"
+                )
             return about
     if filesystem.exists(f"{path}/{CHECKPOINT_FOLDER}/{CHECKPOINT_STATE_FILE}"):
         raise BundleError(f"{folder}: its training is not finished; give the same train command again")

@@ -1,12 +1,14 @@
 """A training run in MLflow where MLFLOW_TRACKING_URI is set: params, curves, artefacts.
 
 A run that goes on from a checkpoint goes on in the same MLflow run. A server that fails while towers train
-costs curves, never the training; a run that was deleted meanwhile gives way to a new one.
+costs curves, never the training, and soon no time either; a run that was deleted meanwhile gives way to a new
+one. Nothing that is printed or written has a secret of the address.
 """
 
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +28,12 @@ DEFAULT_EXPERIMENT = "learn-features"
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """MLflow's error codes for a run that was purged, and for one that was deleted."""
 
+TIMEOUT_SECONDS = 10
+"""For an answer of a server; MLflow's own 120, tried four times, would hold up every epoch."""
+
+GIVEN_UP = 3
+"""Failures one after the other, after which epochs are no longer sent; the end of the training is."""
+
 _BATCH = 1000
 """Metrics that MLflow takes at once."""
 
@@ -37,36 +45,49 @@ class Tracker:
 
     def __init__(self, client: Any, uri: str, run_id: str) -> None:
         self._client, self._uri, self._run_id = client, uri, run_id
+        self._failures = 0
 
     def note_in(self, folder: Path) -> None:
         """Write down in `folder` which MLflow run this is, for a training that goes on."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / NOTE_FILE, json.dumps({"uri": self._uri, "run": self._run_id}))
+        write_text(folder / NOTE_FILE, json.dumps({"uri": _shown(self._uri), "run": self._run_id}))
 
     def epoch(self, epoch: Epoch) -> None:
-        """Log `<phase>/loss`, `<phase>/recall_at_10` … at the epoch's number."""
+        """Log `<phase>/loss`, `<phase>/recall_at_10` … at the epoch's number, unless given up."""
+        if self._failures == GIVEN_UP:
+            return
         values = {"loss": epoch.loss, "learning_rate": epoch.learning_rate, **epoch.validation}
         self._log([(f"{epoch.phase}/{name}", value, epoch.epoch) for name, value in values.items()])
 
     def finish(self, points: Sequence[Point], files: Sequence[Path]) -> None:
         """Log `<phase>/step_loss` and the run's files."""
         self._log([(f"{point.phase}/step_loss", point.loss, point.step) for point in points])
-        with _forgiving():
+        with self._forgiving():
             for file in files:
                 self._client.log_artifact(self._run_id, str(file))
 
     def end(self, status: str) -> None:
-        with _forgiving():
+        with self._forgiving():
             self._client.set_terminated(self._run_id, status)
 
     def _log(self, values: Sequence[tuple[str, float, int]]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        with _forgiving():
+        with self._forgiving():
             for start in range(0, len(values), _BATCH):
                 metrics = [Metric(name, value, now, step) for name, value, step in values[start:][:_BATCH]]
                 self._client.log_batch(self._run_id, metrics=metrics)
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+            self._failures = 0
+        except Exception as error:  # MLflow's stores raise their drivers' errors, and Exception itself
+            self._failures = min(self._failures + 1, GIVEN_UP)
+            left = "; no more epochs are sent" if self._failures == GIVEN_UP else ""
+            log.warning("MLflow did not take what was logged: %s%s", _shown(str(error)), left)
 
 
 @contextmanager
@@ -85,6 +106,7 @@ def tracking(
         return
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 waits for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(TIMEOUT_SECONDS))
     try:
         from mlflow import MlflowClient
     except ImportError:
@@ -99,8 +121,8 @@ def tracking(
         values = [_param(key, value) for key, value in _flat(params).items()]
         client.log_batch(run_id, params=values)
     except Exception as error:  # MLflow's stores raise their drivers' errors
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(f"{TRACKING_VARIABLE} {uri}: cannot be used: {reason}") from None
+        reason = _shown(str(error).partition("\n")[0])
+        raise ConfigError(f"{TRACKING_VARIABLE} {_shown(uri)}: cannot be used: {reason}") from None
     tracker, status = Tracker(client, uri, run_id), "FAILED"
     try:
         yield tracker
@@ -109,12 +131,9 @@ def tracking(
         tracker.end(status)
 
 
-@contextmanager
-def _forgiving() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # MLflow's stores raise their drivers' errors, and Exception itself
-        log.warning("MLflow did not take what was logged: %s", error)
+def _shown(text: str) -> str:
+    """`text` without what addresses in it have before their host or after their path."""
+    return re.sub(r"(://)[^\s/]*@|(\?)[^\s'\")]+", r"\1\2", text)
 
 
 def _begun(client: Any, run_id: str | None, name: str) -> str:
@@ -146,7 +165,7 @@ def _noted(note: Path, uri: str) -> str | None:
     """The MLflow run that this training began, if at the same place."""
     try:
         noted = json.loads(note.read_text())
-        return str(noted["run"]) if noted["uri"] == uri else None
+        return str(noted["run"]) if noted["uri"] == _shown(uri) else None
     except (OSError, ValueError, KeyError):
         return None
 

@@ -111,6 +111,10 @@ def test_restore_refuses_before_it_changes_anything(make_towers, what):
 def test_broken_folders_are_explained(tmp_path, make_towers):
     with pytest.raises(BundleError, match=r"neither a bundle .* nor a training run"):
         load_towers(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": 99}')
+    with pytest.raises(BundleError, match=r"manifest\.json: has format 99, this release 1"):
+        load_towers(tmp_path)
+    (tmp_path / "manifest.json").unlink()
     save_run(make_towers(), tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"not tensors")
     with pytest.raises(BundleError, match=r"weights\.safetensors"):

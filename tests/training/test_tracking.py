@@ -9,7 +9,14 @@ import pytest
 
 from learn_features.errors import ConfigError, MissingDependency
 from learn_features.training.curves import Epoch, Point, draw_curves
-from learn_features.training.tracking import DEFAULT_EXPERIMENT, tracking
+from learn_features.training.tracking import (
+    DEFAULT_EXPERIMENT,
+    GIVEN_UP,
+    NOTE_FILE,
+    Tracker,
+    _noted,
+    tracking,
+)
 
 PARAMS = {"seed": 3, "recipe": {"epochs": 2, "loss": "softmax"}}
 EPOCHS = [
@@ -69,6 +76,48 @@ def test_a_run_that_was_deleted_meanwhile_gives_way_to_another(tmp_path, monkeyp
     (run,) = client.search_runs(where)
     assert (run.info.status, run.info.run_id != begun.info.run_id) == ("FINISHED", True)
     assert client.get_metric_history(run.info.run_id, "tune/recall_at_10")
+
+
+@pytest.mark.parametrize("user", ["bob:s3cr3t@", "bob:s3cr3t@x@"])
+def test_no_secret_of_the_address_is_shown(tmp_path, monkeypatch, user):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with (
+        pytest.raises(ConfigError, match=r"_URI http://127\.0\.0\.1:9\?: cannot be used") as said,
+        tracking(f"http://{user}127.0.0.1:9?token=s3cr3t", "run", tmp_path, PARAMS),
+    ):
+        pass
+    assert "s3cr3t" not in str(said.value)
+
+
+def test_no_secret_is_written_and_a_note_is_found_again(tmp_path):
+    address = "postgresql://bob:s3cr3t@db/flow?password=s3cr3t"
+    Tracker(None, address, "run-a").note_in(tmp_path)
+    assert "s3cr3t" not in (tmp_path / NOTE_FILE).read_text()
+    assert _noted(tmp_path / NOTE_FILE, address) == "run-a"
+    assert _noted(tmp_path / NOTE_FILE, "postgresql://bob:s3cr3t@other/flow") is None
+
+
+def test_a_server_that_stays_away_is_asked_three_times_and_at_the_end(tmp_path, caplog):
+    asked = []
+
+    class Away:
+        def __getattr__(self, name):
+            def call(*_arguments, **_more):
+                asked.append(name)
+                raise OSError("API request to http://bob:s3cr3t@gone/api failed")
+
+            return call
+
+    tracker = Tracker(Away(), "http://bob:s3cr3t@gone", "run-a")
+    for _ in range(9):
+        tracker.epoch(EPOCHS[0])
+    assert asked == ["log_batch"] * GIVEN_UP
+    tracker.finish(POINTS, [tmp_path / "curves.png"])
+    tracker.end("FINISHED")
+    assert asked[GIVEN_UP:] == ["log_batch", "log_artifact", "set_terminated"]
+    assert "no more epochs are sent" in caplog.text
+    assert "http://gone/api" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 def test_set_but_not_installed(tmp_path, monkeypatch):
