@@ -45,7 +45,7 @@ from learn_features.training.fit import Tuning
 from learn_features.training.recipe import recipe_preset
 from learn_features.training.trained import Trained
 
-OURS, CONTENT, POPULARITY, RECENT = "towers", "content", "popularity", "recent_popularity"
+OURS, POPULARITY, RECENT = "towers", "popularity", "recent_popularity"
 TIMED_BASELINE, SERVED = "best baseline, timed", "towers, as served"
 
 
