@@ -90,6 +90,7 @@ def train(
         return
     if report.trained_before:
         errors.print(f"{run} holds this training already; --fresh trains again", soft_wrap=True)
+    validation = "validation (parent trained on some of it)" if report.validation_flatters else "validation"
     table = Table(show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -99,8 +100,8 @@ def train(
         ("skipped", f"{report.users_skipped:,}"),
         ("best epoch", str(report.best_epoch)),
         ("loss", f"{report.loss:.3f}"),
-        ("validation Recall@10", f"{report.validation.get('recall_at_10', float('nan')):.4f}"),
-        ("validation NDCG@10", f"{report.validation.get('ndcg_at_10', float('nan')):.4f}"),
+        (f"{validation} Recall@10", f"{report.validation.get('recall_at_10', float('nan')):.4f}"),
+        (f"{validation} NDCG@10", f"{report.validation.get('ndcg_at_10', float('nan')):.4f}"),
         ("seconds", f"{report.seconds:.0f}"),
     ):
         table.add_row(name, value)

@@ -116,9 +116,11 @@ def _staging_folder(config: Config, space_id: str) -> Path:
 
 def _metrics(run: TrainingRun, evaluation: Mapping[str, Any] | None) -> dict[str, float]:
     """`recall_at_10` … of the towers as they are served, `popularity.recall_at_10` … of the rest,
-    `validation.…`; `mask_history` 1 where what a user had taken was not asked for."""
+    `validation.…`; `mask_history` 1 where what a user had taken was not asked for, `validation.flatters` 1
+    where the parent was trained on some of the validation cases."""
     found = evaluation or {}
     metrics = {f"validation.{name}": float(value) for name, value in run.validation.items()}
+    metrics |= {"validation.flatters": 1.0} if run.validation_flatters else {}
     metrics |= {name: float(found[name]) for name in ("test_users", "mask_history") if name in found}
     methods = dict(found.get("methods", {}))
     methods |= {MANIFEST_METHOD: found["as_served"]} if "as_served" in found else {}

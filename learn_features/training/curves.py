@@ -36,31 +36,31 @@ class Point:
 
 
 def draw_curves(epochs: Sequence[Epoch], points: Sequence[Point], file: Path) -> None:
-    """Loss by step and validation NDCG@10 by epoch, as a PNG; written whole."""
+    """Loss by step over validation NDCG@10 by epoch, its best marked, as a PNG; written whole."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.add_subplot()
-    quality = axes.twinx()
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
     before = 0
+    judged: dict[int, float] = {}
     for phase in dict.fromkeys(epoch.phase for epoch in epochs):
-        own = [epoch for epoch in epochs if epoch.phase == phase]
         curve = [point for point in points if point.phase == phase]
-        axes.plot([before + point.step for point in curve], [point.loss for point in curve], label=phase)
-        ends = [before + sum(e.steps for e in own[: place + 1]) for place in range(len(own))]
-        axes.plot(ends, [epoch.loss for epoch in own], ".", color="grey")
-        judged = [
-            (end, epoch.validation[SHOWN])
-            for end, epoch in zip(ends, own, strict=True)
-            if SHOWN in epoch.validation
-        ]
-        if judged:
-            quality.plot(*zip(*judged, strict=True), "o--", color="tab:green", markersize=4)
-        before = ends[-1]
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats)")
-    axes.legend(loc="upper right")
-    quality.set_ylabel("validation NDCG@10")
+        upper.plot([before + point.step for point in curve], [point.loss for point in curve], label=phase)
+        for epoch in epochs:
+            if epoch.phase == phase:
+                before += epoch.steps
+                if SHOWN in epoch.validation:
+                    judged[before] = epoch.validation[SHOWN]
+    upper.set_title("training")
+    upper.set_ylabel("loss (nats)")
+    upper.legend()
+    lower.plot(judged.keys(), judged.values(), "o-", color="tab:green", markersize=4)
+    if judged:
+        best = max(judged, key=judged.__getitem__)
+        lower.plot(best, judged[best], "*", color="tab:red", markersize=12, label=f"best, {judged[best]:.4f}")
+        lower.legend()
+    lower.set_xlabel("optimiser step")
+    lower.set_ylabel("validation NDCG@10")
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
     with whole(file) as aside:

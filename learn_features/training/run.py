@@ -31,6 +31,7 @@ from learn_features.contracts.run_files import CHECKPOINT_FOLDER, METRICS_FILE, 
 from learn_features.durable import write_text
 from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.config import TowerConfig
+from learn_features.towers.weights import describe
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.recipe import Recipe
 
@@ -54,7 +55,7 @@ class TrainingRun(BaseModel):
     trained_until: datetime
     """Newest event that the towers were trained on."""
     parent: str | None = None
-    """Space id of the bundle these towers started from."""
+    """Space id of the bundle or run that these towers started from."""
     users: int
     users_skipped: int
     """Users without a next item to learn from: with fewer than two interactions, or, where moments are not
@@ -66,6 +67,8 @@ class TrainingRun(BaseModel):
     loss: float
     """Mean of the best epoch."""
     validation: dict[str, float]
+    validation_flatters: bool = False
+    """Whether the parent was trained on some of the validation cases."""
     seconds: float
     digests: dict[str, str | None]
     """What it was trained on: `data` (`Split.digest`), `content` and `parent`."""
@@ -87,6 +90,7 @@ class TrainReport:
     best_epoch: int
     loss: float
     validation: dict[str, float]
+    validation_flatters: bool
     users: int
     users_skipped: int
     parent: str | None
@@ -106,6 +110,7 @@ class TrainReport:
             best_epoch=run.best_epoch,
             loss=run.loss,
             validation=run.validation,
+            validation_flatters=run.validation_flatters,
             users=run.users,
             users_skipped=run.users_skipped,
             parent=run.parent,
@@ -146,12 +151,15 @@ def write_run(folder: Path, run: TrainingRun) -> None:
 
 
 def read_run(folder: str | Path) -> TrainingRun:
-    """The run in `folder`; `BundleError` if it is not there, unfinished or not valid."""
+    """The run in `folder`; `BundleError` if it is not there, not finished or not valid."""
     file = Path(folder) / RUN_FILE
     try:
         return TrainingRun.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        describe(folder)  # an error that says what is there instead
+        raise BundleError(f"{folder}: is a bundle, not a training run") from None
     except OSError as error:
-        raise BundleError(f"{file}: cannot be read ({error.strerror}); train into this folder") from None
+        raise BundleError(f"{file}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
         wrong = "; ".join(problems(error, "run")[:5])
         raise BundleError(

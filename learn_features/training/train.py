@@ -129,9 +129,13 @@ def _train(
     check_next_items(parts, dataset.log_file)
     spec = encoder_spec(config.encoder)
     towers_config = _towers(config, spec.dimension, has_times=parts.has_times)
+    check_together(recipe, towers_config)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
     if warm is not None:
         warm.check_unseen(parts)
+    flatters = warm is not None and warm.knows_validation(parts)
+    if flatters and ranks.leads:
+        log.warning("the parent was trained on a part of the validation cases: their figures flatter")
     known = training_inputs(
         parts, item_ids, towers_config, recipe, seed=seed, encoder=spec, history=config.history, parent=warm,
         ranks=ranks,
@@ -156,7 +160,6 @@ def _train(
             checkpoints.clear()
         return TrainReport.of(run_folder_files.read_run(folder), folder, None, trained_before=True)
     if fresh:  # what `fit` would refuse, before the old run is thrown away
-        check_together(recipe, towers_config)
         check_content(content, item_ids)
     else:
         checkpoints.check()
@@ -216,6 +219,7 @@ def _train(
                 best_epoch=fitted.best.epoch,
                 loss=fitted.best.loss,
                 validation=fitted.best.validation,
+                validation_flatters=flatters,
                 seconds=time.perf_counter() - started,
                 digests={name: inputs[name] for name in ("data", "content", "parent")},
                 weights_sha256=_write_weights(folder, fitted),

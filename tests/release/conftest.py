@@ -70,6 +70,7 @@ def run_about(towers: TowerConfig, preset: str, seed: int, digest: str) -> Train
         best_epoch=1,
         loss=1.0,
         validation={"recall_at_10": 0.25},
+        validation_flatters=True,
         seconds=1.0,
         digests={"data": "d", "content": "c", "parent": None},
         weights_sha256=digest,

@@ -43,6 +43,7 @@ def test_bundle_says_what_it_is(published: Published) -> None:
         "test_users": 20.0,
         "mask_history": 1.0,
         "validation.recall_at_10": 0.25,
+        "validation.flatters": 1.0,
     }
     assert manifest.dimension == 64
     assert 0 < manifest.parity.max_abs_diff <= 1e-4

@@ -21,7 +21,7 @@ from tests.training.dataset import write_data
 
 def test_an_unfinished_run_is_no_run(trained, tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"")
-    with pytest.raises(BundleError, match=r"run\.json: cannot be read"):
+    with pytest.raises(BundleError, match=r"neither a bundle .* nor a training run"):
         read_run(tmp_path)
 
 
@@ -43,10 +43,9 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(trained, tmp_path, caplo
     with pytest.raises(Stopped):
         train(config, base / "data", folder, checkpoint_seconds=0, progress=stop_at(2))
     assert (folder / "checkpoint" / "state.json").exists()
-    with pytest.raises(BundleError, match=r"run\.json: cannot be read"):
-        read_run(folder)
-    with pytest.raises(BundleError, match="is not finished; give the same train command again"):
-        load_towers(folder)
+    for read in (read_run, load_towers):
+        with pytest.raises(BundleError, match="is not finished; give the same train command again"):
+            read(folder)
     with pytest.raises(ConfigError, match=r"another training \(seed 0 → 1\).* --fresh"):
         train(config, base / "data", folder, seed=1)
     larger = config.model_copy(update={"training": TrainingConfig(preset="paper-small")})

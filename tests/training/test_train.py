@@ -46,12 +46,15 @@ def test_the_same_again_gives_the_same_weights_another_seed_does_not(trained):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_a_warm_start_begins_with_the_parents_weights(trained):
+def test_a_warm_start_begins_with_the_parents_weights(trained, caplog):
     config, base, cold = trained
     warm = train(config, base / "data", base / "warm", parent=str(base / "run"), epochs=1)
     first = json.loads((base / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert warm.loss < first["loss"]
     assert warm.epochs < cold.epochs
+    assert warm.validation_flatters  # the parent has learnt from it
+    assert not cold.validation_flatters
+    assert "validation cases: their figures flatter" in caplog.text
     assert not torch.equal(
         load_towers(base / "warm").user.alignment.adaptor.weight,
         load_towers(base / "run").user.alignment.adaptor.weight,
@@ -87,6 +90,14 @@ def test_unknown_preset(trained):
     wrong = config.model_copy(update={"training": TrainingConfig(preset="huge")})
     with pytest.raises(ConfigError, match="huge is unknown"):
         train(wrong, base / "data", base / "refused")
+
+
+def test_a_refused_recipe_leaves_no_folder(trained, tmp_path):
+    config, base, _ = trained
+    other = TrainingConfig(recipe={"loss": "dense_all_action"}, towers={"example_age": True})
+    with pytest.raises(ConfigError, match="set example_age to false"):
+        train(config.model_copy(update={"training": other}), base / "data", tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
 
 
 @pytest.mark.parametrize(
