@@ -133,6 +133,11 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _compare(self, theirs: Mapping[str, Any]) -> None:
+        if theirs.get("format") != FORMAT:
+            raise BundleError(
+                f"{self.folder}: is a checkpoint of another release (format {theirs.get('format')}, here"
+                f" {FORMAT}); go on with that one, start anew with --fresh, or train into another folder"
+            )
         part = ARCHITECTURE
         if differing := list(differences({part: theirs.get(part)}, {part: self._inputs.get(part)})):
             raise BundleError(self._is_of("architecture", differing))

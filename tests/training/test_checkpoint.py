@@ -71,6 +71,16 @@ def test_another_architecture_is_named(tmp_path):
         Checkpoints(tmp_path, other, 60).load()
 
 
+def test_another_release_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", 3)
+    put(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(
+        BundleError, match=rf"another release \(format 3, here {checkpoint.FORMAT}\).* --fresh"
+    ):
+        Checkpoints(tmp_path, {**INPUTS, "towers": {}}, 60).load()
+
+
 def test_tensors_of_another_release_are_named():
     saved = {"model/a": torch.zeros(2, 3)}
     check_tensors(saved, {"model/a": torch.ones(2, 3)})
