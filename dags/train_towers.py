@@ -85,10 +85,12 @@ def gate(run_folder: str) -> None:
 @task(outlets=[BUNDLE])
 def publish(run_folder: str, *, outlet_events: Any = None) -> str:
     from learn_features import config
-    from learn_features.evaluation.gate import read_evaluation
+    from learn_features.contracts.run_files import EVALUATION_FILE
+    from learn_features.evaluation.written import read_evaluation
     from learn_features.release.export import export_run
 
-    uri = export_run(config.load(), run_folder, read_evaluation(run_folder))
+    evaluation = read_evaluation(f"{run_folder}/{EVALUATION_FILE}")
+    uri = export_run(config.load(), run_folder, evaluation)
     outlet_events[BUNDLE].extra = {"bundle_uri": uri}
     return uri
 

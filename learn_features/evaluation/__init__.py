@@ -9,6 +9,7 @@ baselines/   popularity, item-CF, EASE, ridge, content, transformers: tuned on v
 timed_prior  what was popular just before the request, added to any scorer
 cold         items held out of all that is fitted
 run          a training run against the baselines: evaluation.json
+written      evaluation.json, read back
 gate         whether a run may be released
 report       the sentence that says which method wins
 """

@@ -17,6 +17,7 @@ from learn_features.contracts.manifest import Manifest
 from learn_features.contracts.run_files import RUN_WEIGHTS_FILE
 from learn_features.durable import sha256_of
 from learn_features.errors import BundleError
+from learn_features.evaluation.written import TOWERS
 from learn_features.release import towers_onnx
 from learn_features.release.bundle import open_bundle, publish
 from learn_features.release.parity import check_parity
@@ -26,9 +27,6 @@ from learn_features.towers.weights import load_residuals, load_towers
 from learn_features.training.run import TrainingRun, read_run
 
 _log = logging.getLogger(__name__)
-
-MANIFEST_METHOD = "towers"
-"""Method of an evaluation whose metrics stand in the manifest under their own names."""
 
 
 def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, Any] | None = None) -> str:
@@ -123,10 +121,8 @@ def _metrics(run: TrainingRun, evaluation: Mapping[str, Any] | None) -> dict[str
     metrics |= {"validation.flatters": 1.0} if run.validation_flatters else {}
     metrics |= {name: float(found[name]) for name in ("test_users", "mask_history") if name in found}
     methods = dict(found.get("methods", {}))
-    methods |= {MANIFEST_METHOD: found["as_served"]} if "as_served" in found else {}
+    methods |= {TOWERS: found["as_served"]} if "as_served" in found else {}
     for method, values in methods.items():
-        prefix = "" if method == MANIFEST_METHOD else f"{method}."
-        metrics.update(
-            {f"{prefix}{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}
-        )
+        prefix = "" if method == TOWERS else f"{method}."
+        metrics |= {f"{prefix}{name}": float(value) for name, value in values.items()}
     return metrics

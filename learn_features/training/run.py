@@ -26,14 +26,25 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from learn_features.contracts.history import HistoryRule
-from learn_features.contracts.manifest import EncoderSpec
-from learn_features.contracts.run_files import CHECKPOINT_FOLDER, METRICS_FILE, RUN_FILE
+from learn_features.contracts.manifest import RESIDUALS_FILE, EncoderSpec
+from learn_features.contracts.run_files import (
+    CHECKPOINT_FOLDER,
+    CHECKPOINT_STATE_FILE,
+    CURVES_FILE,
+    EVALUATION_FILE,
+    METRICS_FILE,
+    RUN_FILE,
+    RUN_WEIGHTS_FILE,
+)
 from learn_features.durable import write_text
 from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.config import TowerConfig
 from learn_features.towers.weights import describe
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.recipe import Recipe
+
+OUTPUTS = (RUN_WEIGHTS_FILE, RESIDUALS_FILE, METRICS_FILE, CURVES_FILE)
+"""What a run leaves beside `run.json`."""
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +152,11 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def discard(folder: Path) -> None:
-    """Drop what makes `folder` a run, finished or not; `run.json` first."""
-    (folder / RUN_FILE).unlink(missing_ok=True)
+    """Drop the run in `folder`, finished or not, and what is known of it: checkpoint and `run.json` first."""
+    (folder / CHECKPOINT_FOLDER / CHECKPOINT_STATE_FILE).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
+    for name in (RUN_FILE, EVALUATION_FILE, *OUTPUTS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_run(folder: Path, run: TrainingRun) -> None:

@@ -39,11 +39,7 @@ def take_snapshot(
     sources = [
         table_files.read_table(Path(data_folder), name).path for name in (tables.ITEMS, tables.INTERACTIONS)
     ]
-    if fresh:
-        with run_folder_files.alone_in(folder):
-            run_folder_files.discard(folder)
-            shutil.rmtree(target, ignore_errors=True)
-    elif target.exists():
+    if target.exists() and not fresh:
         if all(_same(source, target / source.name) for source in sources):
             write_text(target / OWNER, json.dumps([*owners, owner]))
             return str(run_folder)
@@ -51,15 +47,19 @@ def take_snapshot(
             f"{run_folder}: holds the data of another run, and {data_folder} differs from them; give another "
             "run_folder, or fresh to start anew in its place"
         )
-    partial = target.with_name(f".{SNAPSHOT}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for source in sources:
-        shutil.copyfile(source, partial / source.name)
-        if not _same(source, partial / source.name):
-            raise DataError(f"{source}: changed while it was copied; run again when nobody writes to it")
-    (partial / OWNER).write_text(json.dumps([owner]))
-    partial.rename(target)
+    with run_folder_files.alone_in(folder):
+        partial = target.with_name(f".{SNAPSHOT}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for source in sources:
+            shutil.copyfile(source, partial / source.name)
+            if not _same(source, partial / source.name):
+                raise DataError(f"{source}: changed while it was copied; run again when nobody writes to it")
+        (partial / OWNER).write_text(json.dumps([owner]))
+        if fresh:  # only now that nothing above has refused
+            run_folder_files.discard(folder)
+            shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
     return str(run_folder)
 
 

@@ -17,7 +17,6 @@ from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.contracts.run_files import (
     CONTENT_FILE,
     CURVES_FILE,
-    EVALUATION_FILE,
     METRICS_FILE,
     RUN_FILE,
     RUN_WEIGHTS_FILE,
@@ -48,8 +47,6 @@ from learn_features.training.warm_start import open_parent
 __all__ = ["Fitted", "TrainReport", "fit", "train"]
 
 CHECKPOINT_SECONDS = 120.0
-OUTPUTS = (RUN_WEIGHTS_FILE, RESIDUALS_FILE, METRICS_FILE, CURVES_FILE)
-"""What a run leaves beside `run.json`."""
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +142,7 @@ def _train(
         if not fresh:
             _finished_here(folder, known)
         cleanup.enter_context(run_folder_files.alone_in(folder))
-        for name in (CONTENT_FILE, RUN_FILE, *OUTPUTS):
+        for name in (CONTENT_FILE, RUN_FILE, *run_folder_files.OUTPUTS):
             for stray in folder.glob(f".{name}.*.tmp"):  # of a process that was killed while it wrote
                 stray.unlink()
         cleanup.callback(content_file.unlink, missing_ok=True)
@@ -175,9 +172,7 @@ def _train(
     uri = tracking_uri() if ranks.leads else None
     with tracking(uri, folder.name, None if fresh else checkpoints.folder, params) as tracker:
         if ranks.leads and fresh:  # only now that nothing above has refused
-            checkpoints.clear()
-            for name in (RUN_FILE, EVALUATION_FILE, *OUTPUTS):
-                (folder / name).unlink(missing_ok=True)
+            run_folder_files.discard(folder)
         if tracker is not None:
             tracker.note_in(checkpoints.folder)
         ranks.wait()

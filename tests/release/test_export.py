@@ -86,6 +86,10 @@ def test_an_evaluation_of_other_weights_is_refused(
             '{"weights_sha256": "0", "methods": {"towers": {"r": "high"}}}',
             "methods.towers is a finite number",
         ),
+        (
+            '{"weights_sha256": "0", "test_users": "all", "methods": {"towers": {"r": 1}}}',
+            "of itself is a fin",
+        ),
     ],
 )
 def test_what_is_no_evaluation_is_named(

@@ -49,7 +49,8 @@ def test_another_owner_needs_the_same_data(taken: tuple[Config, Path, Path]) -> 
 def test_fresh_data_take_the_place_of_what_was_trained(taken: tuple[Config, Path, Path]) -> None:
     config, data, run = taken
     before = users(run)
-    (run / "run.json").write_text("{}")
+    for name in ("run.json", "evaluation.json", "weights.safetensors", "metrics.jsonl"):
+        (run / name).write_text("{}")
     (run / "checkpoint").mkdir()
     write_data(data, users=9)
     take_snapshot(config, data, run, owner="tuesday", fresh=True)
@@ -64,6 +65,28 @@ def test_bad_data_leave_what_is_there(taken: tuple[Config, Path, Path]) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         take_snapshot(config, data, run, owner="tuesday", fresh=True)
     assert users(run) == before
+
+
+def test_a_copy_that_fails_leaves_what_is_there(
+    taken: tuple[Config, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data, run = taken
+    before = users(run)
+    (run / "run.json").write_text("{}")
+    write_data(data, users=9)
+
+    def half(_source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(DataError, match="changed while it was copied"):
+        take_snapshot(config, data, run, owner="tuesday", fresh=True)
+    assert users(run) == before
+    assert (run / "run.json").exists()
+    monkeypatch.undo()
+    take_snapshot(config, data, run, owner="tuesday", fresh=True)
+    assert users(run) > before
+    assert not (run / "run.json").exists()
 
 
 def test_a_training_that_runs_is_not_disturbed(taken: tuple[Config, Path, Path]) -> None:
