@@ -84,6 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
         for name in [name for name, found in claims.items() if not math.isfinite(found.value)]:
             log.print(f"{name}: nothing is claimed, as what it compares with finds nothing")
             del claims[name]
+    except ConfigError as error:
+        failed = f"with the recipe of --preset {asked.preset}, {error}"
     except LearnFeaturesError as error:
         failed = str(error)
     rows = [row(name, method) for name, method in methods.items() if method.answers] + cold_rows
@@ -100,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
         lambda: show(rows, claims),
     )
     if failed:
-        raise ConfigError(f"what is above is all there is, with the recipe of --preset: {failed}")
+        raise ConfigError(f"what is above is all there is: {failed}")
 
 
 def time_best_baseline(world: World, fitted: dict[str, TunedBaseline], methods: dict[str, Method]) -> None:

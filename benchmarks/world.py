@@ -52,6 +52,10 @@ class World:
         return len(self.content)
 
     def fit(self, parts: Split, seed: int, tuning: Tuning | None, **more: Any) -> Fitted:
+        """A recipe whose final phase goes on from the best epoch tunes with every seed: `tuning` is for fresh
+        weights."""
+        if self.recipe.final == "continue":
+            tuning = None
         started = time.monotonic()
         fitted = fit(
             parts, self.content, self.towers, self.recipe, seed=seed, tuning=tuning, on_epoch=_print, **more

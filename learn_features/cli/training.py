@@ -58,9 +58,10 @@ def train(
     training = config.training.model_copy(update=changes)
     config = config.model_copy(update={"training": training})
     errors = open_console(stderr=True, quiet=not speaks())
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("steps", total=None)
+        task = bar.add_task("training", total=None)
+        embedding = bar.add_task("embedding", visible=False)
 
         def show(epoch: Epoch) -> None:
             metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items())
@@ -82,6 +83,9 @@ def train(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             on_epoch=show,
             on_resume=say_resumed,
+            on_embedded=lambda done, total: bar.update(
+                embedding, completed=done, total=total, visible=done < total
+            ),
         )
     if not speaks():
         return

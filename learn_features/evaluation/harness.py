@@ -17,10 +17,6 @@ SCORES_AT_ONCE = 8_000_000
 """Scores (cases × items) in memory; larger blocks are asked of the kernel anew each time, page by page."""
 
 
-FIRST_CASES = 16
-"""Of a method, which show how many items it scores."""
-
-
 def cases_at_once(n_items: int, at_most: int) -> int:
     """How many cases to score together, at least one."""
     return max(1, min(at_most, SCORES_AT_ONCE // max(1, n_items)))
@@ -52,7 +48,7 @@ def evaluate(
     for name, scorer in scorers.items():
         ranks: list[np.ndarray] = []
         shown: dict[int, np.ndarray | bool] = dict.fromkeys(ks, False) if coverage else {}
-        start, size = 0, min(batch, FIRST_CASES)
+        start, size = 0, 1  # the first shows how many items are scored
         while start < len(cases):
             part = cases.select(slice(start, start + size))
             scores = _in_play(scorer(part), part, mask_history, candidates)

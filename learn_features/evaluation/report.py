@@ -34,25 +34,25 @@ PLACES = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "n
 
 
 def ranked(methods: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Methods, best Recall@10 first; NDCG@10 where that is equal."""
+    """Methods, best Recall@10 first; NDCG@10 where that is level."""
     return sorted(methods, key=lambda m: (-methods[m][CRITERION], -methods[m].get("ndcg_at_10", 0.0), m))
 
 
 def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     """One or two sentences: who wins by how much, and where the towers stand."""
     order = ranked(methods)
-    winner = order[0]
-    if methods[winner][CRITERION] == 0:
+    best = methods[order[0]][CRITERION]
+    if best == 0:
         return "On Recall@10 no method finds anything."
-    values = {(m[CRITERION], m.get("ndcg_at_10")) for m in methods.values()}
-    if len(order) > 1 and len(values) == 1:
-        return f"On Recall@10 all methods are level, with {methods[winner][CRITERION]:.4f}."
-    verb = "win" if winner in ("towers", "content") else "wins"
-    text = f"On Recall@10 {NAMES.get(winner, winner)} {verb} with {methods[winner][CRITERION]:.4f}"
-    if len(order) > 1:
-        second = order[1]
-        text += f", {_gap(methods, winner, second)} {NAMES.get(second, second)}"
-        text += f" ({methods[second][CRITERION]:.4f})"
+    first = [method for method in order if methods[method][CRITERION] == best]
+    if 1 < len(first) == len(order):
+        return f"On Recall@10 all methods are level, with {best:.4f}."
+    does = "are level" if len(first) > 1 else "win" if first[0] in ("towers", "content") else "wins"
+    text = f"On Recall@10 {_all(first)} {does} with {best:.4f}"
+    if len(first) < len(order):
+        after = order[len(first)]
+        text += f", {_gap(methods, order[0], after)} {NAMES.get(after, after)}"
+        text += f" ({methods[after][CRITERION]:.4f})"
     if "towers" not in methods:
         return text + "."
     towers = methods["towers"][CRITERION]
@@ -100,8 +100,6 @@ def reservation(
 
 def _gap(methods: Mapping[str, Mapping[str, float]], better: str, worse: str) -> str:
     high, low = methods[better][CRITERION], methods[worse][CRITERION]
-    if high == low:
-        return "as good as"
     return f"{(high / low - 1) * 100:.1f} % above" if low > 0 else "far above"
 
 

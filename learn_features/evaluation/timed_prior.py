@@ -81,7 +81,6 @@ def tune_timed(
     criterion: str = CRITERION,
     mask_history: bool = True,
     budget_seconds: float = BUDGET_SECONDS,
-    seed: int = 0,
 ) -> TimedParameters:
     """The best on validation, never worse there than no prior; `scorer` must be fitted on `split.train`.
 
@@ -89,7 +88,7 @@ def tune_timed(
     """
     if not split.has_times:
         raise DataError("a prior by time needs event_timestamp; the data set has only an order (position)")
-    task = Task(split, n_items, None, criterion, mask_history, CASES, seed)
+    task = Task(split, n_items, None, criterion, mask_history, CASES)
     kept, spread = _kept(scorer, split.validation.sample(CASES))
 
     def value(parameters: TimedParameters) -> float:

@@ -23,7 +23,7 @@ from learn_features.release.bundle import open_bundle, publish
 from learn_features.release.parity import check_parity
 from learn_features.towers.identity import space_id as space_of
 from learn_features.towers.identity import weights_sha256
-from learn_features.towers.weights import load_residuals, load_towers
+from learn_features.towers.weights import describe, load_residuals, load_towers, towers_as_written
 from learn_features.training.run import TrainingRun, read_run
 
 _log = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ def export_run(config: Config, run_folder: str | Path, evaluation: Mapping[str, 
     weights = run_folder / RUN_WEIGHTS_FILE
     residuals = run_folder / m.RESIDUALS_FILE if load_residuals(run_folder) is not None else None
     digest = weights_sha256(weights, residuals)
-    # as the run was written: a setting that came later would give an old run another id
-    towers_config = run.towers.model_dump(mode="json", exclude_unset=True)
+    towers_config = towers_as_written(run_folder, describe(run_folder))
     space_id = space_of(run.encoder, run.history, towers_config, digest)
     uri = f"{config.bundles}/{space_id}"
     if _published(uri):

@@ -129,8 +129,8 @@ class ItemResiduals:
             keys is None
             or table is None
             or len(tensors) != (4 if lifted else 2)
-            or (keys.dtype, keys.shape) != (np.uint64, (2, len(table)))
             or (table.dtype, table.ndim) != (np.float32, 2)
+            or (keys.dtype, keys.shape) != (np.uint64, (2, len(table)))
             or (heights is not None and (heights.dtype, heights.shape) != (np.float32, table.shape[:1]))
             or (direction is not None and (direction.dtype, direction.shape) != (np.float32, table.shape[1:]))
         ):

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from learn_features.contracts.run_files import (
 from learn_features.durable import sha256_of, whole
 from learn_features.errors import BundleError, MissingDependency, problems
 from learn_features.towers.config import TowerConfig
-from learn_features.towers.identity import weights_sha256
+from learn_features.towers.identity import space_id, weights_sha256
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 
@@ -57,12 +58,16 @@ def load_towers(folder: str | Path) -> Towers:
     about = describe(folder)
     is_bundle = "files" in about
     name = manifest.WEIGHTS_FILE if is_bundle else RUN_WEIGHTS_FILE
-    raw = _read(folder, name)
-    if is_bundle and hashlib.sha256(raw).hexdigest() != about["files"].get(name):
-        raise BundleError(f"{folder}/{name}: its digest is not the manifest's; fetch the bundle again")
-    if not is_bundle and "://" not in str(folder):
-        check_run(Path(folder), about)
-    towers = Towers(tower_config(folder, about))
+    config = tower_config(folder, about)
+    if is_bundle:
+        raw = _read(folder, name)
+        if hashlib.sha256(raw).hexdigest() != about["files"].get(name):
+            raise BundleError(f"{folder}/{name}: its digest is not the manifest's; fetch the bundle again")
+    else:
+        with _at_hand(folder, name, *([manifest.RESIDUALS_FILE] if config.residuals else [])) as here:
+            check_run(here, about, named=folder)
+            raw = _read(here, name)
+    towers = Towers(config)
     try:
         restore(towers, from_safetensors(raw))
     except (SafetensorError, BundleError) as error:
@@ -79,15 +84,8 @@ def load_residuals(folder: str | Path) -> ItemResiduals | None:
     config = tower_config(folder, about)
     if not config.residuals:
         return None
-    filesystem, path = fsspec.url_to_fs(f"{str(folder).rstrip('/')}/{manifest.RESIDUALS_FILE}")
-    with tempfile.TemporaryDirectory(prefix="learn-features-") as aside:
-        file = Path(path)
-        if not isinstance(filesystem, LocalFileSystem):
-            file = Path(aside) / manifest.RESIDUALS_FILE  # stays mapped when its name is gone
-            try:
-                filesystem.get_file(path, str(file))
-            except OSError as error:
-                raise BundleError(f"{folder}/{file.name}: cannot be read: {error}") from None
+    with _at_hand(folder, manifest.RESIDUALS_FILE) as here:
+        file = here / manifest.RESIDUALS_FILE  # stays mapped when its name is gone
         residuals = ItemResiduals.load(file, config.dimension)
         if "files" in about and sha256_of(file) != about["files"].get(file.name):
             raise BundleError(
@@ -96,8 +94,25 @@ def load_residuals(folder: str | Path) -> ItemResiduals | None:
     return residuals
 
 
-def check_run(folder: Path, about: Mapping[str, Any]) -> None:
-    """`BundleError` unless a run's weights and residuals are those that its `run.json` was written with."""
+@contextmanager
+def _at_hand(folder: str | Path, *names: str) -> Iterator[Path]:
+    """A local folder with the files `names` of `folder`: itself, or copies. Raises `BundleError`."""
+    filesystem, path = fsspec.url_to_fs(str(folder).rstrip("/"))
+    if isinstance(filesystem, LocalFileSystem):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="learn-features-") as aside:
+        for name in names:
+            try:
+                filesystem.get_file(f"{path}/{name}", f"{aside}/{name}")
+            except OSError as error:
+                raise BundleError(f"{folder}/{name}: cannot be read: {error}") from None
+        yield Path(aside)
+
+
+def check_run(folder: Path, about: Mapping[str, Any], named: str | Path | None = None) -> None:
+    """`BundleError`, of the folder as it is `named`, unless the weights and residuals there are those that
+    `run.json` was written with."""
     residuals = folder / manifest.RESIDUALS_FILE if tower_config(folder, about).residuals else None
     try:
         digest = weights_sha256(folder / RUN_WEIGHTS_FILE, residuals)
@@ -105,8 +120,8 @@ def check_run(folder: Path, about: Mapping[str, Any]) -> None:
         raise BundleError(f"{error.filename}: cannot be read ({error.strerror}); train again") from None
     if digest != about.get("weights_sha256"):
         raise BundleError(
-            f"{folder}: weights or residuals are not those that {RUN_FILE} was written with; train again, "
-            "with --fresh"
+            f"{named or folder}: weights or residuals are not those that {RUN_FILE} was written with; train "
+            "again, with --fresh"
         )
 
 
@@ -178,6 +193,18 @@ def history_rule(folder: str | Path, about: Mapping[str, Any]) -> HistoryRule:
 def encoder_of(folder: str | Path, about: Mapping[str, Any]) -> manifest.EncoderSpec:
     """The content encoder named in what `describe` returned."""
     return _part(folder, about, "encoder", manifest.EncoderSpec)
+
+
+def run_space_id(folder: str | Path, about: Mapping[str, Any]) -> str:
+    """Id of the space that a run, or the bundle made of it, is."""
+    encoder, history = encoder_of(folder, about), history_rule(folder, about)
+    return space_id(encoder, history, towers_as_written(folder, about), about.get("weights_sha256", ""))
+
+
+def towers_as_written(folder: str | Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The architecture in what `describe` returned, as a space has it: without settings that came later,
+    which would give an old run another id."""
+    return tower_config(folder, about).model_dump(mode="json", exclude_unset=True)
 
 
 def _part(folder: str | Path, about: Mapping[str, Any], part: str, model: type[_Model]) -> _Model:

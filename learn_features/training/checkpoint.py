@@ -54,7 +54,7 @@ class Checkpoints:
 
     Args:
         run_folder: the run's.
-        inputs: all that decides what comes out, by name; a checkpoint of other inputs is refused.
+        inputs: what decides what comes out, by name; a checkpoint where these are others is refused.
         every_seconds: time between two at least; 0: after every step. At the end of an epoch always.
     """
 
@@ -88,7 +88,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def check(self) -> None:
-        """Raises what `load` does for a checkpoint that is not of these inputs."""
+        """Raises what `load` does for a checkpoint of other inputs."""
         self._state()
 
     def load(self) -> Saved | None:
@@ -138,6 +138,7 @@ class Checkpoints:
                 f"{self.folder}: is a checkpoint of another release (format {theirs.get('format')}, here"
                 f" {FORMAT}); go on with that one, start anew with --fresh, or train into another folder"
             )
+        theirs = {name: theirs.get(name) for name in self._inputs}
         part = ARCHITECTURE
         if differing := list(differences({part: theirs.get(part)}, {part: self._inputs.get(part)})):
             raise BundleError(self._is_of("architecture", differing))

@@ -107,7 +107,7 @@ def fit(
     asked = parts.validation.sample(recipe.validation_cases)
     if not len(asked):
         raise DataError("training: validation asks nobody anything, and by its users items are placed")
-    learnt = parts.train_and_validation if recipe.ends_on_validation else parts.train
+    learnt = parts.train_and_validation if tuning is not None or recipe.ends_on_validation else parts.train
     taken = np.unique(learnt.items).astype(np.int64)
     new = np.zeros(0, dtype=np.int64)
     if tuning is None and parent is None and recipe.ends_on_validation and towers_config.places_new_items:

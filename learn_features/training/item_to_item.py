@@ -45,16 +45,12 @@ class ItemToItem:
         return cls(ItemCFParameters(int(window), *others), ease)
 
 
-def tuned_item_to_item(
-    parts: Split, n_items: int, ranks: Ranks | None = None, *, teaches: bool = True
-) -> ItemToItem:
+def tuned_item_to_item(parts: Split, n_items: int, ranks: Ranks, *, teaches: bool = True) -> ItemToItem:
     """The models tuned on `parts`, EASE only where one `teaches`.
 
     By fixed lists of tries, not by a clock: the same data give the same answer on the same machine. The first
     rank decides for all, as another machine may round otherwise, and they would draw other batches.
     """
-    if ranks is None:
-        return _tuned(parts, n_items, teaches)
     found = _tuned(parts, n_items, teaches) if ranks.leads else ItemToItem(ItemCFParameters())
     return ItemToItem.of(ranks.told(found.as_numbers()))
 

@@ -39,7 +39,6 @@ from learn_features.contracts.run_files import (
 from learn_features.durable import write_text
 from learn_features.errors import BundleError, ConfigError, problems
 from learn_features.towers.config import TowerConfig
-from learn_features.towers.weights import describe
 from learn_features.training.curves import Epoch, Point
 from learn_features.training.recipe import Recipe
 
@@ -169,6 +168,8 @@ def read_run(folder: str | Path) -> TrainingRun:
     try:
         return TrainingRun.model_validate_json(file.read_bytes())
     except FileNotFoundError:
+        from learn_features.towers.weights import describe  # which loads torch
+
         describe(folder)  # an error that says what is there instead
         raise BundleError(f"{folder}: is a bundle, not a training run") from None
     except OSError as error:

@@ -22,8 +22,8 @@ def draw(
     size: int,
     kind: Draw,
     rng: np.random.Generator,
-    alpha: float = 10.0,
-    beta: float = 10_000.0,
+    alpha: float,
+    beta: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Up to `size` distinct places of each of n sequences, in rising order.
 

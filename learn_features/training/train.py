@@ -64,6 +64,7 @@ def train(
     progress: Progress | None = None,
     on_epoch: OnEpoch | None = None,
     on_resume: OnResume | None = None,
+    on_embedded: Progress | None = None,
 ) -> TrainReport:
     """Train by `config.training.preset` on the data set in `data_folder`, into `run_folder`.
 
@@ -71,7 +72,7 @@ def train(
     says. `parent` (bundle or run) is where the weights start, at the lower of the recipe's rates;
     `epochs` (also the most `final_epochs`) and `seed` override the settings. On a GPU if there is one;
     under torchrun in all its processes, of which the first writes. Content vectors that are missing are
-    embedded first.
+    embedded first (`on_embedded`: so many of so many texts).
 
     A checkpoint is put down every `checkpoint_seconds` (0: every step) and after every epoch. The same
     call on a folder that has one goes on from there, to the same weights as if it had never stopped; on a
@@ -94,7 +95,7 @@ def train(
         return _train(
             config, data_folder, folder, ranks, cleanup, parent=parent, epochs=epochs, seed=seed,
             fresh=fresh, checkpoint_seconds=checkpoint_seconds, progress=progress, on_epoch=on_epoch,
-            on_resume=on_resume,
+            on_resume=on_resume, on_embedded=on_embedded,
         )  # fmt: skip
 
 
@@ -113,6 +114,7 @@ def _train(
     progress: Progress | None,
     on_epoch: OnEpoch | None,
     on_resume: OnResume | None,
+    on_embedded: Progress | None,
 ) -> TrainReport:
     started = time.perf_counter()
     seed = config.training.seed if seed is None else seed
@@ -129,7 +131,7 @@ def _train(
     check_together(recipe, towers_config)
     warm = open_parent(parent, spec, config.history, towers_config) if parent else None
     if warm is not None:
-        warm.check_unseen(parts)
+        warm.check_unseen(parts, warns=ranks.leads)
     flatters = warm is not None and warm.knows_validation(parts)
     if flatters and ranks.leads:
         log.warning("the parent was trained on a part of the validation cases: their figures flatter")
@@ -139,14 +141,15 @@ def _train(
     )  # fmt: skip
     content_file = folder / CONTENT_FILE
     if ranks.leads:
-        if not fresh:
+        if not fresh:  # before anything is embedded
             _finished_here(folder, known)
+            Checkpoints(folder, known, checkpoint_seconds).check()
         cleanup.enter_context(run_folder_files.alone_in(folder))
         for name in (CONTENT_FILE, RUN_FILE, *run_folder_files.OUTPUTS):
             for stray in folder.glob(f".{name}.*.tmp"):  # of a process that was killed while it wrote
                 stray.unlink()
         cleanup.callback(content_file.unlink, missing_ok=True)
-        write_content(config, dataset.items, content_file)
+        write_content(config, dataset.items, content_file, on_embedded)
     ranks.wait()
     content = map_content(content_file)
     inputs = {**known, "content": digest(content)}
@@ -209,7 +212,7 @@ def _train(
                 users=len(parts.train) - skipped,
                 users_skipped=skipped,
                 items=len(item_ids),
-                interactions=len(parts.train_and_validation.items),
+                interactions=len(trained_on.items),
                 epochs=len(fitted.epochs),
                 best_epoch=fitted.best.epoch,
                 loss=fitted.best.loss,
@@ -281,8 +284,9 @@ def _towers(config: Config, content_dimension: int, *, has_times: bool) -> Tower
 
 def _recipe(config: Config, epochs: int | None) -> Recipe:
     chosen = epochs if epochs is not None else config.training.epochs
-    recipe = recipe_preset(config.training.preset, **config.training.recipe)
+    given = config.training.recipe
+    recipe = recipe_preset(config.training.preset, **given)
     if chosen is None:
         return recipe
-    final = min(recipe.final_epochs, chosen)
-    return recipe.model_copy(update={"epochs": chosen, "final_epochs": final})
+    shorter = {"epochs": chosen, "final_epochs": min(recipe.final_epochs, chosen)}
+    return recipe_preset(config.training.preset, **{**given, **shorter})

@@ -1,11 +1,10 @@
 """Towers that go on from a parent bundle or run, as daily retraining does."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,16 +17,14 @@ from learn_features.contracts.manifest import EncoderSpec
 from learn_features.data.splits import Split
 from learn_features.errors import BundleError, ConfigError, SpaceMismatch
 from learn_features.towers.config import TowerConfig
-from learn_features.towers.identity import space_id
 from learn_features.towers.model import Towers
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import (
     LENDING,
     describe,
-    encoder_of,
-    history_rule,
     load_residuals,
     load_towers,
+    run_space_id,
     tower_config,
 )
 
@@ -81,10 +78,10 @@ class Parent:
         """Whether it was trained on some of the validation cases, whose figures then flatter."""
         return parts.kind == "leave_one_out" or self.trained_until > times.from_us(parts.train.newest_us)
 
-    def check_unseen(self, parts: Split) -> None:
-        """`ConfigError` if the parent has seen the test answers of `parts`; a warning where it may know some:
-        leave-one-out cuts each user's log at a time of its own, and that moves back when an item or an
-        interaction leaves the data."""
+    def check_unseen(self, parts: Split, *, warns: bool = True) -> None:
+        """`ConfigError` if the parent has seen the test answers of `parts`; it `warns` where it may know
+        some: leave-one-out cuts each user's log at a time of its own, and that moves back when an item or
+        an interaction leaves the data."""
         if self.split != parts.kind:
             raise ConfigError(
                 f"parent: was trained on the split {self.split}, which has seen answers of {parts.kind};"
@@ -96,7 +93,7 @@ class Parent:
                 f"parent: was trained on interactions up to {self.trained_until}, beyond the test cut of"
                 f" these data ({tested_from}), so it knows answers; take newer data, or train without it"
             )
-        if parts.kind == "leave_one_out":
+        if parts.kind == "leave_one_out" and warns:
             older = np.count_nonzero(parts.test.request_times_us <= times.to_us(self.trained_until))
             if older:
                 log.warning(
@@ -144,11 +141,4 @@ def open_parent(uri: str | Path, encoder: EncoderSpec, history: HistoryRule, con
             raise ValueError("a time without a zone")
     except (KeyError, TypeError, ValueError):
         raise BundleError(f"{uri}: does not say on what it was trained; train it again") from None
-    return Parent(towers, _space_id(uri, about), load_residuals(uri), kind, until)
-
-
-def _space_id(uri: str | Path, about: Mapping[str, Any]) -> str:
-    if "space_id" in about:
-        return str(about["space_id"])
-    architecture = tower_config(uri, about).model_dump(mode="json", exclude_unset=True)
-    return space_id(encoder_of(uri, about), history_rule(uri, about), architecture, about["weights_sha256"])
+    return Parent(towers, run_space_id(uri, about), load_residuals(uri), kind, until)

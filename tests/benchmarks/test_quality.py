@@ -72,7 +72,7 @@ def test_what_baselines_found_is_told_where_towers_diverge(monkeypatch, capsys, 
     monkeypatch.setattr(quality.World, "fit", fails)
     with pytest.raises(
         ConfigError,
-        match="all there is, with the recipe of --preset: training: the loss grew",
+        match="all there is: with the recipe of --preset small, training: the loss grew",
     ):
         quality.main(["--quick", "--json", "--state", str(tmp_path)])
     result = json.loads(capsys.readouterr().out)

@@ -11,6 +11,7 @@ from learn_features.evaluation import harness
 from learn_features.evaluation.evaluated import Evaluated
 from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.metrics import hit_rate, items_within, mrr, ndcg, recall, strict_ranks
+from tests.evaluation.conftest import scores_of
 
 SCORES = np.array(
     [
@@ -70,7 +71,7 @@ def test_ndcg_is_one_for_a_perfect_ranking_of_more_targets_than_k() -> None:
 
 def test_harness_masks_the_history_and_a_repeated_target_with_it(make_cases: Callable[..., Cases]) -> None:
     cases = make_cases([[0, 2], [3, 3, 0]], [[3], [3]])
-    methods = {"m": lambda asked: SCORES[: len(asked)]}
+    methods = {"m": scores_of(SCORES)}
     masked = evaluate(methods, cases, ks=(1, 2))["m"].means()
     # case 0: 0 and 2 are gone, 3 is first; case 1: 3 was seen, and as the only seen item left would be found
     assert masked["recall_at_1"] == 0.5
@@ -89,7 +90,7 @@ def test_harness_does_not_depend_on_the_batch_and_leaves_scores_alone(
         [rng.integers(30, size=rng.integers(1, 8)).tolist() for _ in range(40)],
         [rng.choice(30, size=rng.integers(1, 5), replace=False).tolist() for _ in range(40)],
     )
-    methods = {"m": lambda asked: table[[int(user[1:]) for user in asked.user_ids]]}
+    methods = {"m": scores_of(table)}
     seen = []
     results = [
         evaluate(methods, cases, ks=(5,), batch=b, progress=lambda d, t: seen.append((d, t)))
@@ -114,7 +115,7 @@ def test_harness_scores_no_more_at_once_than_memory_is_meant_for(
         return table[[int(user[1:]) for user in part.user_ids]]
 
     few = evaluate({"m": score}, cases)["m"]
-    assert asked == [16, *[3] * 8]
+    assert asked == [1, *[3] * 13]
     monkeypatch.undo()
     assert few.means() == evaluate({"m": score}, cases)["m"].means()
 
@@ -142,7 +143,7 @@ def test_evaluated_by_name_and_of_some_targets_only() -> None:
 def test_coverage_counts_what_stands_strictly_within_k(make_cases: Callable[..., Cases]) -> None:
     table = np.array([[5, 4, 3, 2, 1], [5, 4, 4, 2, 1], [9, 9, 9, 9, 9]], dtype=np.float32)
     cases = make_cases([[4], [4], [4]], [[0], [0], [0]])
-    asked = {"m": lambda part: table[: len(part)]}
+    asked = {"m": scores_of(table)}
     # first two of case 0: items 0 and 1; of case 1: only 0, since 1 and 2 share rank 3; of case 2: none
     assert evaluate(asked, cases, ks=(1, 2, 3, 50), coverage=True)["m"].coverage == pytest.approx(
         {1: 1 / 5, 2: 2 / 5, 3: 3 / 5, 50: 4 / 5}
@@ -158,11 +159,11 @@ def test_candidates_are_all_that_is_ranked(make_cases: Callable[..., Cases]) -> 
     scores = np.tile(np.array([9, 8, 7, 6, 5], dtype=np.float32), (2, 1))
     among = np.array([True, False, False, True, True])
     with pytest.raises(ValueError, match="1 of 3 targets are no candidates"):
-        evaluate({"m": lambda part: scores}, cases, candidates=among)
+        evaluate({"m": scores_of(scores)}, cases, candidates=among)
     asked = cases.targeting(among)
     assert [asked.targets(0).tolist(), asked.targets(1).tolist()] == [[3], [4]]
-    assert evaluate({"m": lambda part: scores}, asked, candidates=among)["m"].ranks.tolist() == [1, 2]
-    assert evaluate({"m": lambda part: scores}, asked)["m"].ranks.tolist() == [3, 4]
+    assert evaluate({"m": scores_of(scores)}, asked, candidates=among)["m"].ranks.tolist() == [1, 2]
+    assert evaluate({"m": scores_of(scores)}, asked)["m"].ranks.tolist() == [3, 4]
     none = cases.targeting(np.zeros(5, dtype=bool))
     assert len(none) == 0
     assert none.target_items.tolist() == []

@@ -9,6 +9,7 @@ from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.slices import activity_deciles, by_slice, popularity_deciles, slices
+from tests.evaluation.conftest import scores_of
 
 
 def test_deciles_of_items_hold_equal_interactions() -> None:
@@ -30,7 +31,7 @@ def test_metrics_of_a_slice_are_of_its_targets_only(
     log = make_sequences([[0, 0, 0, 0, 0, 1], [0, 0, 0, 2]])  # 0 eight times, 1 and 2 once, 3 never
     cases = make_cases([[2], [1, 2], [1] * 12], [[0, 3], [1], [3, 0]])
     scores = np.array([[4, 1, 2, 3], [4, 3, 2, 1], [4, 3, 2, 1]], dtype=np.float32)
-    methods = evaluate({"m": lambda asked: scores[: len(asked)]}, cases, ks=(1, 2), mask_history=False)
+    methods = evaluate({"m": scores_of(scores)}, cases, ks=(1, 2), mask_history=False)
     parts = slices(cases, log, 4)
     found = by_slice(methods, parts)
     by_name = {part.name: part.targets.tolist() for part in parts}

@@ -111,6 +111,7 @@ def test_files_that_are_something_else_are_refused(residuals, tmp_path):
             ItemResiduals.load(file)
     for problem, changes in (
         ("is no table of item residuals", {"more": np.zeros(1, np.float32)}),
+        ("is no table of item residuals", {"residuals": np.array(1, np.float32)}),
         ("is no table of item residuals", {"keys": tensors["keys"][:, :-1]}),
         ("is not what its header says", {"residuals": tensors["residuals"].astype(np.float64)}),
         ("keys are not in order", {"keys": tensors["keys"][:, ::-1].copy()}),

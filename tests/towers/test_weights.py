@@ -9,6 +9,7 @@ import torch
 from learn_features.contracts.manifest import RESIDUALS_FILE
 from learn_features.errors import BundleError, MissingDependency
 from learn_features.towers import weights
+from learn_features.towers.identity import weights_sha256
 from learn_features.towers.residuals import ItemResiduals
 from learn_features.towers.weights import load_residuals, load_towers, restore, save_towers, tensors
 
@@ -43,6 +44,26 @@ def test_a_bundle_is_read_by_uri_and_its_digest_checked(make_towers, tmp_path):
     save_towers(make_towers(seed=1), tmp_path / "towers.safetensors")
     with pytest.raises(BundleError, match="digest is not the manifest's"):
         load_towers(tmp_path)
+
+
+def test_the_digest_of_a_run_elsewhere_is_checked(make_towers, tmp_path):
+    towers = make_towers(residuals=True)
+    ItemResiduals.of(["a"], np.ones((1, 8), np.float32)).save(tmp_path / RESIDUALS_FILE)
+    save_towers(towers, tmp_path / "weights.safetensors")
+    digest = weights_sha256(tmp_path / "weights.safetensors", tmp_path / RESIDUALS_FILE)
+    about = {"towers": towers.config.model_dump(), "weights_sha256": digest}
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/run/run.json", json.dumps(about).encode())
+    for name in ("weights.safetensors", RESIDUALS_FILE):
+        memory.pipe_file(f"/run/{name}", (tmp_path / name).read_bytes())
+    assert same(towers, load_towers("memory://run"))
+    raw = memory.cat_file(f"/run/{RESIDUALS_FILE}")
+    memory.pipe_file(f"/run/{RESIDUALS_FILE}", raw[:-1] + b"\x00")
+    with pytest.raises(BundleError, match=r"memory://run: weights or residuals are not those"):
+        load_towers("memory://run")
+    memory.rm_file(f"/run/{RESIDUALS_FILE}")
+    with pytest.raises(BundleError, match=r"memory://run/item_residuals\.safetensors: cannot be read"):
+        load_towers("memory://run")
 
 
 def test_residuals_lie_beside_the_weights(make_towers, tmp_path):

@@ -11,7 +11,7 @@ from learn_features.evaluation.baselines.ease import Ease, EaseParameters
 from learn_features.evaluation.baselines.item_cf import ItemCF, ItemCFParameters
 from learn_features.training import item_to_item
 from learn_features.training.item_to_item import ItemToItem, tuned_item_to_item
-from learn_features.training.ranks import Ranks
+from learn_features.training.ranks import Ranks, alone
 from tests.training.world import split_of
 
 GROUPS, SIZE = 20, 6
@@ -40,7 +40,7 @@ def sets(rng: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize(("world", "ease_wins"), [(steps, False), (sets, True)])
 def test_the_better_one_teaches(world, ease_wins):
     parts = split_of(world(np.random.default_rng(0)))
-    found = tuned_item_to_item(parts, GROUPS * SIZE)
+    found = tuned_item_to_item(parts, GROUPS * SIZE, alone())
     assert isinstance(found.cf, ItemCFParameters)
     assert (found.best is not found.cf) == ease_wins
     task = Task(parts, GROUPS * SIZE)
@@ -54,7 +54,7 @@ def test_the_better_one_teaches(world, ease_wins):
 
 def test_the_first_rank_decides_for_all(monkeypatch):
     parts = split_of(sets(np.random.default_rng(0)))
-    found = tuned_item_to_item(parts, GROUPS * SIZE)
+    found = tuned_item_to_item(parts, GROUPS * SIZE, alone())
     cpu = torch.device("cpu")
     said: list[list[float]] = []
     monkeypatch.setattr(Ranks, "told", lambda self, values: said.append(values) or said[0])
@@ -73,4 +73,4 @@ def test_numbers_say_all(ease):
 def test_a_large_catalogue_is_spared_ease(monkeypatch):
     parts = split_of(sets(np.random.default_rng(0)))
     monkeypatch.setattr(item_to_item, "EASE_ITEMS", len(np.unique(parts.train_and_validation.items)) - 1)
-    assert tuned_item_to_item(parts, GROUPS * SIZE).ease is None
+    assert tuned_item_to_item(parts, GROUPS * SIZE, alone()).ease is None

@@ -37,7 +37,7 @@ def stop_at(step: int):
     return progress
 
 
-def test_a_stopped_training_goes_on_from_its_checkpoint(trained, tmp_path, caplog):
+def test_a_stopped_training_goes_on_from_its_checkpoint(trained, tmp_path, caplog, monkeypatch):
     config, base, whole = trained
     folder = tmp_path / "run"
     with pytest.raises(Stopped):
@@ -46,8 +46,10 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(trained, tmp_path, caplo
     for read in (read_run, load_towers):
         with pytest.raises(BundleError, match="is not finished; give the same train command again"):
             read(folder)
-    with pytest.raises(ConfigError, match=r"another training \(seed 0 → 1\).* --fresh"):
-        train(config, base / "data", folder, seed=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(training_module, "write_content", None)  # refused before anything is embedded
+        with pytest.raises(ConfigError, match=r"another training \(seed 0 → 1\).* --fresh"):
+            train(config, base / "data", folder, seed=1)
     larger = config.model_copy(update={"training": TrainingConfig(preset="paper-small")})
     with pytest.raises(
         BundleError, match=r"another architecture \(towers\.content_dropout 0\.2 → 0\.0, towers\.dropout"

@@ -6,6 +6,9 @@ import pytest
 from learn_features.training.sampling import draw
 from learn_features.training.sampling import recency_weights as unnormalised
 
+PAPER = (10.0, 10_000.0)
+"""α and β."""
+
 
 def recency_weights(length, alpha=10.0, beta=10_000.0):
     """Probabilities (length,) of the positions of one sequence, oldest first."""
@@ -34,7 +37,7 @@ def test_one_entry_has_all_the_weight():
 @pytest.mark.parametrize("kind", ["random", "recency"])
 def test_draws_are_distinct_places_in_rising_order(kind):
     lengths = np.array([1, 3, 5, 40, 12])
-    places, real = draw(lengths, 5, kind, np.random.default_rng(0))
+    places, real = draw(lengths, 5, kind, np.random.default_rng(0), *PAPER)
     assert places.shape == real.shape == (5, 5)
     np.testing.assert_array_equal(real.sum(1), [1, 3, 5, 5, 5])
     for row, length in enumerate(lengths):
@@ -46,7 +49,7 @@ def test_draws_are_distinct_places_in_rising_order(kind):
 
 
 def test_short_sequences_are_taken_whole():
-    places, real = draw(np.array([2, 3]), 10, "recency", np.random.default_rng(0))
+    places, real = draw(np.array([2, 3]), 10, "recency", np.random.default_rng(0), *PAPER)
     np.testing.assert_array_equal(places, [[0, 1, 0], [0, 1, 2]])
     np.testing.assert_array_equal(real, [[True, True, False], [True, True, True]])
 
@@ -56,6 +59,6 @@ def test_frequencies_are_the_weights():
     rng = np.random.default_rng(0)
     count = 40_000
     for kind, expected in (("recency", recency_weights(4)), ("random", np.full(4, 0.25))):
-        places, _ = draw(np.full(count, 4), 1, kind, rng)
+        places, _ = draw(np.full(count, 4), 1, kind, rng, *PAPER)
         shares = np.bincount(places[:, 0], minlength=4) / count
         assert (np.abs(shares - expected) < 4 * np.sqrt(expected * (1 - expected) / count)).all(), kind

@@ -85,7 +85,6 @@ def tuned(
     criterion: str = CRITERION,
     mask_history: bool = True,
     cases: int = Task.cases,
-    seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, TunedBaseline]:
     """Tune `names` on validation, fit them on train and validation. The test cases are not looked at.
@@ -93,7 +92,7 @@ def tuned(
     `budget_seconds` holds for each baseline's tuning, in place of its own. `progress` gets a line before
     and after each. Raises `ConfigError` for an unknown name.
     """
-    task = Task(split, n_items, content, criterion, mask_history, cases, seed)
+    task = Task(split, n_items, content, criterion, mask_history, cases)
     return {name: _tuned(baseline(name), task, budget_seconds, progress or _silent) for name in names}
 
 
