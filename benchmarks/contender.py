@@ -59,7 +59,7 @@ class Contender:
         rng = np.random.default_rng(0)
         content = ContentTable(rng.standard_normal((items, CONTENT)).astype(np.float16), ranks.device)
         torch.manual_seed(0)
-        trained = np.unique(data.items).astype(np.int64)
+        trained = data.taken
         self.model = Trained(Towers(config), trained, items, row_dropout=self.recipe.residual_dropout)
         if self.model.residuals is not None:
             torch.nn.init.normal_(self.model.residuals, std=0.1)

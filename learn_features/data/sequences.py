@@ -43,6 +43,11 @@ class Sequences:
         """Of all interactions; 0 if there are none."""
         return int(self.times_us.max()) if len(self.times_us) else 0
 
+    @property
+    def taken(self) -> np.ndarray:
+        """int64: the items in them, each once, rising."""
+        return np.unique(self.items).astype(np.int64)
+
     def where(self, keep: np.ndarray) -> "Sequences":
         """Only the interactions with `keep` (bool (N,)), and the users that still have one."""
         counts = np.bincount(self.users[keep], minlength=len(self.user_ids))

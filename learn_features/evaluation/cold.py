@@ -21,7 +21,7 @@ def held_out_items(split: Split, n_items: int, *, share: float = SHARE, seed: in
 
     Raises `DataError` where no test case asks for one of them.
     """
-    taken = np.unique(split.everything.items)
+    taken = split.everything.taken
     count = max(1, round(share * len(taken)))
     drawn = np.random.default_rng(seed).choice(taken, size=count, replace=False)
     held_out = np.zeros(n_items, dtype=bool)

@@ -5,9 +5,8 @@ from pathlib import Path
 from learn_features.config import Config
 from learn_features.contracts.run_files import EVALUATION_FILE
 from learn_features.errors import DataError, GateFailed
+from learn_features.evaluation.metrics import JUDGED_BY
 from learn_features.evaluation.written import TOWERS, read_evaluation
-
-METRIC = "recall_at_10"
 
 
 def check_lift(config: Config, run_folder: str | Path) -> float:
@@ -25,7 +24,7 @@ def check_lift(config: Config, run_folder: str | Path) -> float:
             f"{run_folder}: was evaluated without popularity, which the gate compares with; evaluate it "
             "again with that among the baselines"
         )
-    towers, popularity = (methods[name][METRIC] for name in (TOWERS, "popularity"))
+    towers, popularity = (methods[name][JUDGED_BY] for name in (TOWERS, "popularity"))
     lift = towers / popularity if popularity > 0 else float("inf") if towers > 0 else 0.0
     least = config.training.min_lift_over_popularity
     if lift < least:

@@ -8,6 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+SELECTED_BY = "ndcg_at_10"
+"""What epochs and all that is tuned are chosen by, on validation."""
+JUDGED_BY = "recall_at_10"
+"""What methods are compared by, on test."""
+
 CLOSE = 2e-6
 """Scores as near to each other, in shares of them, are the same. (Sums of D products are off by some 3e-7, so
 this tells no cosines below .05 from noise, which are in no first place.)"""

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-CRITERION = "recall_at_10"
+from learn_features.evaluation.metrics import JUDGED_BY, SELECTED_BY
+
 FEW = 30
 """Below so many cases intervals are narrower than they should be."""
 
@@ -35,16 +36,16 @@ PLACES = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "n
 
 def ranked(methods: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Methods, best Recall@10 first; NDCG@10 where that is level."""
-    return sorted(methods, key=lambda m: (-methods[m][CRITERION], -methods[m].get("ndcg_at_10", 0.0), m))
+    return sorted(methods, key=lambda m: (-methods[m][JUDGED_BY], -methods[m].get(SELECTED_BY, 0.0), m))
 
 
 def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     """One or two sentences: who wins by how much, and where the towers stand."""
     order = ranked(methods)
-    best = methods[order[0]][CRITERION]
+    best = methods[order[0]][JUDGED_BY]
     if best == 0:
         return "On Recall@10 no method finds anything."
-    first = [method for method in order if methods[method][CRITERION] == best]
+    first = [method for method in order if methods[method][JUDGED_BY] == best]
     if 1 < len(first) == len(order):
         return f"On Recall@10 all methods are level, with {best:.4f}."
     does = "are level" if len(first) > 1 else "win" if first[0] in ("towers", "content") else "wins"
@@ -52,14 +53,14 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
     if len(first) < len(order):
         after = order[len(first)]
         text += f", {_gap(methods, order[0], after)} {NAMES.get(after, after)}"
-        text += f" ({methods[after][CRITERION]:.4f})"
+        text += f" ({methods[after][JUDGED_BY]:.4f})"
     if "towers" not in methods:
         return text + "."
-    towers = methods["towers"][CRITERION]
-    better = [method for method in order if methods[method][CRITERION] > towers]
+    towers = methods["towers"][JUDGED_BY]
+    better = [method for method in order if methods[method][JUDGED_BY] > towers]
     if better:
-        level = [m for m in order if methods[m][CRITERION] == towers and m != "towers"]
-        worse = [method for method in order if methods[method][CRITERION] < towers]
+        level = [m for m in order if methods[m][JUDGED_BY] == towers and m != "towers"]
+        worse = [method for method in order if methods[method][JUDGED_BY] < towers]
         text += f". The towers come {PLACES[len(better) - 1]} with {towers:.4f}: they beat "
         text += _all(worse) if worse else "nothing"
         text += f", are level with {_all(level)}" if level else ""
@@ -69,10 +70,10 @@ def sentence(methods: Mapping[str, Mapping[str, float]]) -> str:
 
 def as_served(methods: Mapping[str, Mapping[str, float]], figures: Mapping[str, float]) -> str:
     """A sentence: what the towers are without seeing when a history ended, which no baseline sees."""
-    better = [m for m in ranked(methods) if m != "towers" and methods[m][CRITERION] > figures[CRITERION]]
+    better = [m for m in ranked(methods) if m != "towers" and methods[m][JUDGED_BY] > figures[JUDGED_BY]]
     return (
         f" They see when a history ended; asked at the end of the log, as a bundle is served, the towers have"
-        f" {figures[CRITERION]:.4f}" + (f" and lose to {_all(better)}." if better else ".")
+        f" {figures[JUDGED_BY]:.4f}" + (f" and lose to {_all(better)}." if better else ".")
     )
 
 
@@ -89,7 +90,7 @@ def reservation(
     if cases < FEW:
         return f" Too few to tell: {cases} test user{'s' * (cases != 1)}."
     rival = next((method for method in ranked(methods) if method != "towers"), "")
-    bounds = lead.get(rival, {}).get(CRITERION)
+    bounds = lead.get(rival, {}).get(JUDGED_BY)
     if bounds is None or bounds["low"] == bounds["high"] or not bounds["low"] <= 0 <= bounds["high"]:
         return ""
     return (
@@ -99,7 +100,7 @@ def reservation(
 
 
 def _gap(methods: Mapping[str, Mapping[str, float]], better: str, worse: str) -> str:
-    high, low = methods[better][CRITERION], methods[worse][CRITERION]
+    high, low = methods[better][JUDGED_BY], methods[worse][JUDGED_BY]
     return f"{(high / low - 1) * 100:.1f} % above" if low > 0 else "far above"
 
 

@@ -18,10 +18,11 @@ from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.errors import DataError
-from learn_features.evaluation.baselines.baseline import CRITERION, Task
+from learn_features.evaluation.baselines.baseline import Task
 from learn_features.evaluation.baselines.recent_popularity import DAY_US, RecentCounts
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
+from learn_features.evaluation.metrics import SELECTED_BY
 
 BUDGET_SECONDS = 120.0
 CASES = 2_000
@@ -78,7 +79,7 @@ def tune_timed(
     split: Split,
     n_items: int,
     *,
-    criterion: str = CRITERION,
+    criterion: str = SELECTED_BY,
     mask_history: bool = True,
     budget_seconds: float = BUDGET_SECONDS,
 ) -> TimedParameters:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from learn_features.durable import whole
+from learn_features.evaluation.metrics import SELECTED_BY
 
-SHOWN = "ndcg_at_10"
 POINTS = 200
 """About how many points a phase's loss curve has."""
 
@@ -49,8 +49,8 @@ def draw_curves(epochs: Sequence[Epoch], points: Sequence[Point], file: Path) ->
         for epoch in epochs:
             if epoch.phase == phase:
                 before += epoch.steps
-                if SHOWN in epoch.validation:
-                    judged[before] = epoch.validation[SHOWN]
+                if SELECTED_BY in epoch.validation:
+                    judged[before] = epoch.validation[SELECTED_BY]
     upper.set_title("training")
     upper.set_ylabel("loss (nats)")
     upper.legend()

@@ -25,12 +25,12 @@ from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.popularity import faded_counts
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import evaluate
+from learn_features.evaluation.metrics import SELECTED_BY
 from learn_features.towers.residuals import Lift
 from learn_features.training.audience import over_items
 from learn_features.training.new_items import case_users, mean_length, mean_user
 from learn_features.training.trained import Trained
 
-CRITERION = "ndcg_at_10"
 CASES = 2_000
 """Validation cases at most."""
 
@@ -78,7 +78,7 @@ def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Ca
             scores: NDArray[np.float32] = (users[[row[user] for user in asked.user_ids]] @ vectors).numpy()
             return scores
 
-        return float(evaluate({"": score}, cases)[""].per_case(CRITERION).mean())
+        return float(evaluate({"": score}, cases)[""].per_case(SELECTED_BY).mean())
 
     search = Search[Demand](value, math.inf)
     search.attempt(Demand(), *(Demand(0.05, days) for days in HALF_LIFE.values))

@@ -108,7 +108,7 @@ def fit(
     if not len(asked):
         raise DataError("training: validation asks nobody anything, and by its users items are placed")
     learnt = parts.train_and_validation if tuning is not None or recipe.ends_on_validation else parts.train
-    taken = np.unique(learnt.items).astype(np.int64)
+    taken = learnt.taken
     new = np.zeros(0, dtype=np.int64)
     if tuning is None and parent is None and recipe.ends_on_validation and towers_config.places_new_items:
         new = draw_new(parts, recipe.new_item_share, seeds.generator(seed, 0, "weights"))

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-import numpy as np
-
 from learn_features.data.splits import Split
 from learn_features.evaluation.baselines.baseline import Task
 from learn_features.evaluation.baselines.ease import Ease, EaseParameters
@@ -58,7 +56,7 @@ def tuned_item_to_item(parts: Split, n_items: int, ranks: Ranks, *, teaches: boo
 def _tuned(parts: Split, n_items: int, teaches: bool) -> ItemToItem:
     task = Task(parts, n_items, cases=CASES)
     cf = ItemCF().tune(task, budget_seconds=math.inf)
-    if not teaches or len(np.unique(parts.train_and_validation.items)) > EASE_ITEMS:
+    if not teaches or len(parts.train_and_validation.taken) > EASE_ITEMS:
         return ItemToItem(cf.best)
     ease = Ease().tune(task, budget_seconds=math.inf)
     return ItemToItem(cf.best, ease.best if ease.value > cf.value else None)

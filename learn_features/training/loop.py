@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from learn_features.errors import ConfigError
+from learn_features.evaluation.metrics import SELECTED_BY
 from learn_features.training import seeds
 from learn_features.training.ahead import ahead
 from learn_features.training.curves import POINTS, Epoch, Point
@@ -37,7 +38,6 @@ from learn_features.training.trained import Trained
 Progress = Callable[[int, int], None]
 Validate = Callable[[Trained], dict[str, float]]
 
-SELECTED_BY = "ndcg_at_10"
 
 DIVERGED = 1.0
 """An epoch's mean loss so many nats above the first step's, which no training had touched, means that

@@ -51,7 +51,7 @@ class NewItems:
 
 def draw_new(parts: Split, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """`share` of the trained items, rising."""
-    trained = np.unique(parts.train.items).astype(np.int64)
+    trained = parts.train.taken
     return np.sort(rng.choice(trained, size=round(share * len(trained)), replace=False))
 
 

@@ -54,7 +54,7 @@ class NextItem:
         self._asked_at_history_end = asked_at_history_end
         self._users, self._end_us = len(sequences), sequences.newest_us
         self._backward = item_to_item.cf.backward if item_to_item and recipe.backwards else 0.0
-        trained = np.unique(sequences.items).astype(np.int64)
+        trained = sequences.taken
         self._catalogue = Catalogue(
             trained,
             trained[:0] if untaken is None else untaken,

@@ -51,7 +51,7 @@ def start(
     model = Trained(towers, taken, len(table), row_dropout=dropout, shrink=shrink)
     model.to(table.device)
     if parent is None:
-        trained = np.unique(parts.train.items).astype(np.int64)
+        trained = parts.train.taken
         if len(trained) > STATISTICS_ITEMS:
             draw = seeds.generator(seed, 0, "weights")
             trained = np.sort(draw.choice(trained, STATISTICS_ITEMS, replace=False))

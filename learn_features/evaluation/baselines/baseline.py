@@ -10,8 +10,7 @@ from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.evaluation.baselines.search import Tries
 from learn_features.evaluation.harness import Scorer, evaluate
-
-CRITERION = "ndcg_at_10"
+from learn_features.evaluation.metrics import SELECTED_BY
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Task:
     split: Split
     n_items: int
     content: np.ndarray | None = None
-    criterion: str = CRITERION
+    criterion: str = SELECTED_BY
     mask_history: bool = True
     cases: int = 5_000
     seed: int = 0

@@ -66,7 +66,7 @@ class Ease:
 
 def too_many_items(task: Task) -> str | None:
     """Why a model with a matrix of seen items squared cannot run; None if it can."""
-    count = len(np.unique(task.split.train_and_validation.items))
+    count = len(task.split.train_and_validation.taken)
     if count <= MAX_ITEMS:
         return None
     return f"{count:,} items were seen and it inverts a matrix of their square; the most is {MAX_ITEMS:,}"

@@ -10,7 +10,7 @@ import numpy as np
 from learn_features.data.sequences import Sequences
 from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
-from learn_features.evaluation.baselines.baseline import CRITERION, Baseline, Task
+from learn_features.evaluation.baselines.baseline import Baseline, Task
 from learn_features.evaluation.baselines.ease import Ease
 from learn_features.evaluation.baselines.item_cf import ItemCF
 from learn_features.evaluation.baselines.mean_content import MeanContent
@@ -20,6 +20,7 @@ from learn_features.evaluation.baselines.ridge import Ridge
 from learn_features.evaluation.baselines.sasrec import SASRec
 from learn_features.evaluation.baselines.text_model import TextModel
 from learn_features.evaluation.harness import Scorer
+from learn_features.evaluation.metrics import SELECTED_BY
 
 BASELINES: dict[str, Baseline[Any]] = {
     baseline.name: baseline
@@ -82,7 +83,7 @@ def tuned(
     *,
     names: Sequence[str] = QUICK,
     budget_seconds: float | None = None,
-    criterion: str = CRITERION,
+    criterion: str = SELECTED_BY,
     mask_history: bool = True,
     cases: int = Task.cases,
     progress: Callable[[str], None] | None = None,
