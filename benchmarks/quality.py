@@ -130,7 +130,7 @@ def train_towers(world: World, seeds: range, methods: dict[str, Method]) -> Tuni
         """On cases that do not ask for an item that was held out as new: all others are as they will be.
         Without the lift by demand, as the prior knows what that guesses: what is in demand at the request."""
         known = model.by_item(lifted=False)
-        score = scorer(model.towers, world.content, world.towers.max_length, known)
+        score = scorer(model.towers, world.content, known)
         held_out = np.isin(np.arange(world.n_items), np.setdiff1d(world.parts.train.items, model.items))
         cases = world.parts.validation.targeting(~held_out)
         asked = replace(world.parts, validation=cases) if len(cases) else world.parts

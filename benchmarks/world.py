@@ -70,12 +70,12 @@ class World:
             towers = copy.deepcopy(fitted.towers)
             if towers.item.similar is not None:
                 towers.item.similar.make_room(0)
-            return scorer(towers, self.content, self.towers.max_length)
+            return scorer(towers, self.content)
         known = None
         if fitted.residuals is not None:
             of = fitted.residuals.lookup if lifted else fitted.residuals.unlifted
             known = of([str(row) for row in range(self.n_items)])
-        return scorer(fitted.towers, self.content, self.towers.max_length, known)
+        return scorer(fitted.towers, self.content, known)
 
     def ask(self, score: Scorer, cases: Cases | None = None, **more: Any) -> Evaluated:
         return evaluate({"": score}, cases if cases is not None else self.parts.test, **more)[""]

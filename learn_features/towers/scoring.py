@@ -11,7 +11,7 @@ from torch import Tensor
 from learn_features.data.cases import Cases
 from learn_features.data.time_gaps import time_gaps
 from learn_features.towers.model import Towers
-from learn_features.towers.weights import describe, history_rule, load_residuals, load_towers
+from learn_features.towers.weights import load_residuals, load_towers
 
 ITEM_BATCH = 4096
 TOKENS = 16_384
@@ -26,19 +26,18 @@ def tower_scorer(
     `content` (n items, C) and `item_ids` are in the order of the data set's items; items that the run has
     residuals of are scored with them. Raises `BundleError`.
     """
-    rule = history_rule(run_folder, describe(run_folder))
+    towers = load_towers(run_folder)
     residuals = load_residuals(run_folder)
     known = None if residuals is None else residuals.lookup(item_ids)
-    return scorer(load_towers(run_folder), content, rule.max_length, known)
+    return scorer(towers, content, known)
 
 
 def scorer(
     towers: Towers,
     content: NDArray[np.float16],
-    max_length: int,
     residuals: NDArray[np.float32] | Tensor | None = None,
 ) -> Callable[[Cases], NDArray[np.float32]]:
-    """A scorer with towers in memory; histories are cut to their newest `max_length` entries.
+    """A scorer with towers in memory.
 
     `residuals` (n items, D) in the order of `content`, zeros for items that have none; None: all of them.
     Item vectors are computed here, once. A case with an empty history scores 0 everywhere.
@@ -48,16 +47,7 @@ def scorer(
     items = item_vectors(towers, table, beside)
 
     def score(cases: Cases) -> NDArray[np.float32]:
-        users = user_vectors(
-            towers,
-            table,
-            cases.history_offsets,
-            cases.history_items,
-            max_length,
-            residuals=beside,
-            times_us=cases.history_times_us,
-            ages_us=cases.ages_us,
-        )
+        users = case_vectors(towers, table, cases, beside)
         scores: NDArray[np.float32] = (users @ items.T).cpu().numpy()
         return scores
 
@@ -79,19 +69,32 @@ def item_vectors(towers: Towers, content: Tensor, residuals: Tensor | None = Non
     return torch.cat(parts)
 
 
+def case_vectors(towers: Towers, content: Tensor, cases: Cases, residuals: Tensor | None = None) -> Tensor:
+    """User vectors (n, D) of `cases`; `content` (n items, C), `residuals` (n items, D)."""
+    return user_vectors(
+        towers,
+        content,
+        cases.history_offsets,
+        cases.history_items,
+        residuals=residuals,
+        times_us=cases.history_times_us,
+        ages_us=cases.ages_us,
+    )
+
+
 @torch.inference_mode()
 def user_vectors(
     towers: Towers,
     content: Tensor,
     offsets: NDArray[np.int64],
     history: NDArray[np.int32],
-    max_length: int,
     *,
     residuals: Tensor | None = None,
     times_us: NDArray[np.int64] | None = None,
     ages_us: NDArray[np.int64] | None = None,
 ) -> Tensor:
-    """Vectors (n, D) of n histories in CSR form; batches hold histories of like length.
+    """Vectors (n, D) of n histories in CSR form, cut to the newest entries that the towers read; batches hold
+    histories of like length.
 
     `residuals` (n items, D); `times_us` of the entries, needed by towers that read time gaps; `ages_us` (n,)
     as in `Cases`, for towers that read example ages.
@@ -100,7 +103,7 @@ def user_vectors(
     was_training = towers.training
     towers.eval()
     ends = offsets[1:]
-    lengths = np.minimum(np.diff(offsets), max_length)
+    lengths = np.minimum(np.diff(offsets), towers.config.max_length)
     vectors = torch.zeros(len(lengths), towers.config.dimension, device=device)
     gaps = None
     if towers.config.time_gaps and times_us is not None:

@@ -173,7 +173,6 @@ def _asking(
         content,
         offsets,
         log.items[places],
-        model.towers.config.max_length,
         residuals=model.by_item(),
         times_us=log.times_us[places],
     )

@@ -27,8 +27,9 @@ from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import evaluate
 from learn_features.evaluation.metrics import SELECTED_BY
 from learn_features.towers.residuals import Lift
+from learn_features.towers.scoring import case_vectors
 from learn_features.training.audience import over_items
-from learn_features.training.new_items import case_users, mean_length, mean_user
+from learn_features.training.new_items import mean_length, mean_user
 from learn_features.training.trained import Trained
 
 CASES = 2_000
@@ -71,7 +72,7 @@ def find_demand(model: Trained, content: Tensor, sequences: Sequences, cases: Ca
         lift = _lift(model, sequences, demand, way)
         lifted = residuals.clone()
         lifted[items] += torch.from_numpy(lift.vectors()).to(model.device)
-        users = case_users(model, content, cases, lifted).cpu()
+        users = case_vectors(model.towers, content, cases, lifted).cpu()
         vectors = F.normalize(aligned + lifted, dim=-1).T.cpu()
 
         def score(asked: Cases) -> NDArray[np.float32]:

@@ -148,14 +148,14 @@ def fit(
                 if on_resume is not None:
                     on_resume(phase.name, run.counters.step)
             run.run(
-                validate=validation(asked, content, towers_config.max_length) if tunes else None,
+                validate=validation(asked, content) if tunes else None,
                 on_epoch=on_epoch,
                 progress=progress,
                 checkpoint=(
                     _saver(run, ended, item_to_item, checkpoints) if checkpoints and ranks.leads else None
                 ),
             )
-            if not vectors_finite(model, vectors, asked, towers_config.max_length):
+            if not vectors_finite(model, vectors, asked):
                 raise ConfigError(f"training: vectors are not finite after {phase.name}; {run.calmer}")
             if tunes:
                 trained = model.residuals_alone()

@@ -25,7 +25,7 @@ from learn_features.data.splits import Split
 from learn_features.errors import ConfigError
 from learn_features.evaluation import harness, metrics
 from learn_features.towers.model import Towers
-from learn_features.towers.scoring import item_vectors, user_vectors
+from learn_features.towers.scoring import case_vectors, item_vectors
 from learn_features.training.audience import PLACES, over_items
 from learn_features.training.trained import Trained
 
@@ -63,7 +63,7 @@ def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArra
     that `model` has no residuals for, but for those `passed_over`, which were there and nobody took: they
     stay. Moving items borrow what the towers have to lend. Leaves the towers in evaluation mode.
     """
-    users = case_users(model, content, cases).cpu()
+    users = case_vectors(model.towers, content, cases, model.by_item()).cpu()
     moving = np.setdiff1d(np.arange(len(content)), np.union1d(model.items, passed_over))
     residuals = model.by_item()
     if residuals is not None:
@@ -156,23 +156,9 @@ def mark_known(model: Trained) -> None:
         model.residuals[(model.residuals == 0).all(dim=1)] = KNOWN
 
 
-def case_users(model: Trained, content: Tensor, cases: Cases, residuals: Tensor | None = None) -> Tensor:
-    """User vectors (n, D) of `cases`; `residuals` (n items, D) instead of the model's, where given."""
-    return user_vectors(
-        model.towers,
-        content,
-        cases.history_offsets,
-        cases.history_items,
-        model.towers.config.max_length,
-        residuals=model.by_item() if residuals is None else residuals,
-        times_us=cases.history_times_us,
-        ages_us=cases.ages_us,
-    )
-
-
 def mean_user(model: Trained, content: Tensor, cases: Cases) -> Tensor:
     """Unit vector (D,) of the mean user, asked for at the end of the log as served ones are."""
-    users = case_users(model, content, replace(cases, ages_us=None))
+    users = case_vectors(model.towers, content, replace(cases, ages_us=None), model.by_item())
     return F.normalize(users.mean(dim=0), dim=0)
 
 

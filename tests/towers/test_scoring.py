@@ -54,7 +54,7 @@ def test_scores_are_those_of_one_case_after_the_other(make_towers, cases, tokens
     monkeypatch.setattr(scoring, "TOKENS", tokens)
     content = np.random.default_rng(1).normal(size=(20, 12)).astype(np.float16)
     towers = make_towers()
-    scores = scoring.scorer(towers, content, max_length=6)(cases)
+    scores = scoring.scorer(towers, content)(cases)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, slow_scores(towers, content, cases, 6), atol=1e-5)
     assert not scores[1].any()
@@ -69,9 +69,9 @@ def test_scores_with_residuals_and_time_gaps(make_towers, cases, tokens, monkeyp
     towers = make_towers(residuals=True, time_gaps=True)
     expected = slow_scores(towers, content, cases, 6, residuals.astype(np.float32))
     for given in (residuals, torch.nn.Parameter(torch.from_numpy(residuals))):
-        scores = scoring.scorer(towers, content, max_length=6, residuals=given)(cases)
+        scores = scoring.scorer(towers, content, given)(cases)
         np.testing.assert_allclose(scores, expected, atol=1e-5)
-    without = scoring.scorer(towers, content, max_length=6)(cases)
+    without = scoring.scorer(towers, content)(cases)
     np.testing.assert_allclose(without, slow_scores(towers, content, cases, 6), atol=1e-5)
     assert np.abs(without - expected).max() > 0.1
 
@@ -91,7 +91,7 @@ def test_a_run_folder_brings_its_residuals(make_towers, cases, tmp_path):
 
 def test_a_run_folder_brings_its_history_length(make_towers, cases, tmp_path):
     content = np.random.default_rng(1).normal(size=(20, 12)).astype(np.float16)
-    towers = make_towers()
+    towers = make_towers(max_length=4)
     save_run(towers, tmp_path, max_length=4)
     scores = scoring.tower_scorer(tmp_path, content, [f"i{row}" for row in range(20)])(cases)
     np.testing.assert_allclose(scores, slow_scores(towers, content, cases, 4), atol=1e-5)

@@ -137,7 +137,7 @@ def test_the_strength_is_the_least_that_ranks_new_items_next_to_best(time_gaps, 
         lend(model, content, learned, strength)
         vectors = item_vectors(model.towers, content, model.by_item())
         users = user_vectors(
-            model.towers, content, cases.history_offsets, cases.history_items, 10,
+            model.towers, content, cases.history_offsets, cases.history_items,
             residuals=model.by_item(), times_us=cases.history_times_us,
         )  # fmt: skip
         scores = (users @ vectors.T).numpy()
@@ -208,7 +208,7 @@ def test_only_items_without_a_residual_borrow_and_users_do_not():
 
     def all_vectors():
         users = user_vectors(
-            model.towers, content, cases.history_offsets, cases.history_items, 10, residuals=residuals
+            model.towers, content, cases.history_offsets, cases.history_items, residuals=residuals
         )
         return item_vectors(model.towers, content, residuals), users
 

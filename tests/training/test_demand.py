@@ -46,9 +46,7 @@ def test_an_item_is_lifted_by_the_log_of_what_is_recent(make_sequences):
     recent = {0: 2**-3 + 2**-1, 2: 1 + 2**-2, 4: 1}
     cases = make_split(False).validation
     before = model.by_item()
-    users = user_vectors(
-        model.towers, content, cases.history_offsets, cases.history_items, 10, residuals=before
-    )
+    users = user_vectors(model.towers, content, cases.history_offsets, cases.history_items, residuals=before)
     towards = F.normalize(users.mean(0), dim=0)
     tower = model.towers.item
     unit = tower.aligned(content[list(recent)]).norm(dim=-1).mean()
@@ -80,7 +78,7 @@ def test_demand_counts_where_what_is_recent_is_asked_for(make_sequences, asked):
     def ndcg(demand):
         again, _ = model_and_content()
         users = user_vectors(
-            again.towers, content, cases.history_offsets, cases.history_items, 10, residuals=again.by_item()
+            again.towers, content, cases.history_offsets, cases.history_items, residuals=again.by_item()
         )
         lift_items(again, content, log, cases, demand)
         vectors = item_vectors(again.towers, content, again.by_item())

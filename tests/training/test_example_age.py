@@ -82,7 +82,7 @@ def test_what_only_the_time_tells_is_learned(changes):
         towers = TOWERS.model_copy(update={"example_age": example_age, "residuals": True, "dropout": 0.0})
         fitted = fit(parts, content, towers, recipe, seed=0)
         known = fitted.residuals.lookup([str(item) for item in range(ITEMS)])
-        score = scorer(fitted.towers, content, TOWERS.max_length, known)
+        score = scorer(fitted.towers, content, known)
         late = parts.validation.target_items >= NEUTRAL + KIND
         for asked in (late, ~late):
             found = evaluate({"": score}, parts.validation.select(asked))[""].means()

@@ -242,7 +242,7 @@ def test_averaged_weights_are_what_is_judged_and_kept():
     )
     assert [e.loss for e in plain.epochs] == [e.loss for e in averaged.epochs]
     assert [e.validation for e in plain.epochs] != [e.validation for e in averaged.epochs]
-    score = scorer(averaged.towers, content_of(), TOWERS.max_length)
+    score = scorer(averaged.towers, content_of())
     kept = evaluate({"kept": score}, make_split(True).validation)["kept"].means()
     assert kept["recall_at_10"] == pytest.approx(averaged.best.validation["recall_at_10"])
 

@@ -54,7 +54,7 @@ def test_the_move_goes_as_far_as_the_ranking_stays_next_to_its_best(lent, left):
         model, content = model_and_content(lent)
         # the users' history holds new items as well: their part of it does not move here
         users = user_vectors(
-            model.towers, content, cases.history_offsets, cases.history_items, 10, residuals=model.by_item()
+            model.towers, content, cases.history_offsets, cases.history_items, residuals=model.by_item()
         )
         residuals = model.by_item()
         residuals[left] = KNOWN

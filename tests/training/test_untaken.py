@@ -29,7 +29,7 @@ def test_items_that_nobody_takes_do_not_crowd_out_what_is_wanted():
     for weight in (0.0, RECIPE.untaken_weight):
         fitted, content = trained(weight)
         residuals = fitted.residuals.lookup([str(row) for row in range(CATALOGUE)])
-        score = scorer(fitted.towers, content, TOWERS_HERE.max_length, residuals)
+        score = scorer(fitted.towers, content, residuals)
         recall[weight] = evaluate({"": score}, cases)[""].means()["recall_at_10"]
         first = np.argsort(-score(cases), axis=1)[:, :10]
         crowd[weight] = (first >= ITEMS).mean()
