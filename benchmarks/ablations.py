@@ -30,7 +30,6 @@ from learn_features.evaluation.baselines import tuned
 from learn_features.evaluation.baselines.mean_content import MeanContentParameters, mean_content
 from learn_features.evaluation.bootstrap import Bootstrap, Interval
 from learn_features.towers.config import tower_preset
-from learn_features.training.fit import Tuning
 from learn_features.training.recipe import recipe_preset
 
 PRESETS = ("paper-small", "paper")
@@ -156,9 +155,9 @@ def _fitted(world: World, preset: str, variant: Variant, seeds: range) -> Method
     started = time.monotonic()
     for seed in seeds:
         fitted = varied.fit(world.parts, seed, found)
-        found = found or Tuning(fitted.tuning.epochs)
+        found = found or fitted.tuning
         method.answers.append(varied.ask(varied.scorer(fitted)))
-    method.seconds, method.note = time.monotonic() - started, str(found)
+    method.seconds, method.note = time.monotonic() - started, f"{found.epochs} epochs" if found else ""
     return method
 
 

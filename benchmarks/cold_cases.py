@@ -16,7 +16,7 @@ from learn_features.training.fit import Tuning
 
 CONTENT = "content"
 AMONG_COLD = 5 * PLACES
-"""Held-out items at most that are not ranked among themselves: the places hold too many of them."""
+"""So many held-out items or fewer are not ranked among themselves: the places would hold a fifth of them."""
 
 
 def ask_cold(

@@ -12,7 +12,7 @@ LearnFeaturesError              base; a message for a person: what, where, what 
 ├── CheckpointError             stop: the online store was never filled, was lost, or the log moved on
 ├── BadRecord                   dead-letter: one record of a stream cannot be used
 ├── StoreUnavailable            slow down and retry: a store or broker does not answer
-└── ServiceError                stop: a local broker or Redis did not start
+└── ServiceError                stop: a local broker or Redis did not start, or a peer in training is gone
 """
 
 from typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ class StoreUnavailable(LearnFeaturesError):
 
 
 class ServiceError(LearnFeaturesError):
-    """A local broker or Redis did not start."""
+    """A local broker or Redis did not start, or a process that this one trains with is gone."""
 
 
 def problems(error: "ValidationError", whole: str, *, named: bool = False) -> list[str]:

@@ -11,7 +11,8 @@ class Cases:
 
     history_*         what is known before the cut, oldest first; not cut to a rule's `max_length`
     target_items      int32, the distinct items that come next, in their order
-    request_times_us  int64 (n,), time of the first target: when the ranking is asked for
+    request_times_us  int64 (n,), when the ranking is asked for: time of the first of all targets, also where
+                      only some of them are left (`targeting`)
     ages_us           int64 (n,), how long before the end of what models are fitted on a case's history ended,
                       where cases are of different times (leave-one-out); None: all are asked at that end
     """

@@ -42,7 +42,8 @@ class Lift:
 
 class ItemResiduals:
     """A residual (D,) float32 for each item that training knows: what it learned of taken ones, and what
-    keeps those that nobody took in their place. Zeros for all others.
+    keeps those that nobody took in their place. Zeros for all others, and wherever residuals are read a row
+    of zeros means just that: a new item, which borrows and is moved.
 
     Args:
         keys: uint64 (2, n), ascending, none twice.

@@ -6,6 +6,7 @@ a sample of the whole history and of the targets, stage two the positions of the
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,39 +73,28 @@ def cut_batches(
     users = rng.permutation(np.flatnonzero(np.diff(offsets)))
     cuts = places[rng.integers(offsets[users], offsets[users + 1])]
     starts, ends = sequences.offsets[users], sequences.offsets[users + 1]
-    count = max(1, len(users) // recipe.users_per_step)
-    for part in np.array_split(np.arange(len(users)), count)[:steps]:
-        history_place, in_history = _first_stage(
-            cuts[part] - starts[part], recipe.history_length, recipe, rng
-        )
-        target_place, in_targets = _first_stage(ends[part] - cuts[part], recipe.target_length, recipe, rng)
+    first, second = (
+        partial(draw, kind=kind, rng=rng, alpha=recipe.alpha, beta=recipe.beta)
+        for kind in (recipe.first_stage, recipe.second_stage)
+    )
+    for part in np.array_split(np.arange(len(users)), steps_per_epoch(len(users), recipe))[:steps]:
+        history_place, in_history = first(cuts[part] - starts[part], recipe.history_length)
+        target_place, in_targets = first(ends[part] - cuts[part], recipe.target_length)
         history_place += starts[part][:, None]
         yield CutBatch(
             np.where(in_history, sequences.items[history_place], 0).astype(np.int64),
             in_history.sum(1),
             _gaps(sequences.times_us, history_place, in_history),
-            *_second_stage(in_history.sum(1), recipe.history_positions, recipe, rng),
+            *second(in_history.sum(1), recipe.history_positions),
             np.where(in_targets, sequences.items[cuts[part][:, None] + target_place], 0).astype(np.int64),
             in_targets.sum(1),
-            *_second_stage(in_targets.sum(1), recipe.target_positions, recipe, rng),
+            *second(in_targets.sum(1), recipe.target_positions),
         )
 
 
-def steps_per_epoch(sequences: Sequences, recipe: Recipe) -> int:
-    users = int(np.count_nonzero(np.diff(cut_places(sequences)[0])))
+def steps_per_epoch(users: int, recipe: Recipe) -> int:
+    """Batches of `users` that can be cut."""
     return max(1, users // recipe.users_per_step)
-
-
-def _first_stage(
-    lengths: NDArray[np.int64], size: int, recipe: Recipe, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    return draw(lengths, size, recipe.first_stage, rng, recipe.alpha, recipe.beta)
-
-
-def _second_stage(
-    lengths: NDArray[np.int64], size: int, recipe: Recipe, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    return draw(lengths, size, recipe.second_stage, rng, recipe.alpha, recipe.beta)
 
 
 def _gaps(

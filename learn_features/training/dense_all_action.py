@@ -30,14 +30,13 @@ class DenseAllAction:
 
     def __init__(self, sequences: Sequences, content: ContentTable, recipe: Recipe, ranks: Ranks) -> None:
         self._sequences, self._content, self._recipe, self._ranks = sequences, content, recipe, ranks
-        users = np.count_nonzero(np.diff(cuts.cut_places(sequences)[0]))
+        users = int(np.count_nonzero(np.diff(cuts.cut_places(sequences)[0])))
         if users < 2:
             raise ConfigError(
                 f"training: {users} users have interactions at two times; dense_all_action takes two at "
                 "least, as its negatives are other users' targets"
             )
-        whole = cuts.steps_per_epoch(sequences, recipe)
-        self.steps = recipe.steps_of_an_epoch(whole)
+        self.steps = recipe.steps_of_an_epoch(cuts.steps_per_epoch(users, recipe))
         self._log_frequency: Tensor | None = None
         if recipe.logq:
             counts = np.bincount(sequences.items, minlength=len(content)).clip(1)

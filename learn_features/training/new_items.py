@@ -132,7 +132,7 @@ def move_new_items(model: Trained, content: Tensor, cases: Cases, move: float) -
     model.towers.item.projection.linear.bias += shift
     if model.towers.item.moved is not None:
         model.towers.item.moved += shift
-    model.residuals -= shift / model.trust
+    model.residuals -= shift / model.served_share
     return shift
 
 

@@ -20,7 +20,7 @@ class Trained(nn.Module):
     """
 
     row: Tensor
-    trust: Tensor
+    served_share: Tensor
     """(n of the table, 1): what of each residual is served."""
     items: NDArray[np.int64]
     """(n,): those that have a residual now, rising; all of the table's until `admit` says otherwise."""
@@ -45,7 +45,7 @@ class Trained(nn.Module):
         if towers.config.residuals:
             self.residuals = nn.Parameter(torch.zeros(len(items), towers.config.dimension))
         self.register_buffer("row", torch.empty(catalogue, dtype=torch.int64), persistent=False)
-        self.register_buffer("trust", torch.ones(len(items), 1), persistent=False)
+        self.register_buffer("served_share", torch.ones(len(items), 1), persistent=False)
         self._point_to(items)
 
     @torch.no_grad()
@@ -61,11 +61,11 @@ class Trained(nn.Module):
         rows = self._point_to(items[known].astype(np.int64))
         if self.residuals is None:
             return
-        counts = torch.from_numpy(takings[known]).to(self.trust)[:, None]
-        trust = torch.ones_like(self.trust)
-        trust[rows] = counts / (counts + self.shrink)
-        self.residuals.mul_(self.trust / trust)
-        self.trust.copy_(trust)
+        counts = torch.from_numpy(takings[known]).to(self.served_share)[:, None]
+        served_share = torch.ones_like(self.served_share)
+        served_share[rows] = counts / (counts + self.shrink)
+        self.residuals.mul_(self.served_share / served_share)
+        self.served_share.copy_(served_share)
 
     def _point_to(self, items: NDArray[np.int64]) -> Tensor:
         """Rows (n,) of `items` (n,), rising, in the table; only they have one now."""
@@ -107,7 +107,7 @@ class Trained(nn.Module):
         row = self.row if items is None else self.row[items]
         known = (row >= 0).unsqueeze(-1)
         row = row.clamp_min(0)
-        served = self.trust[row] * self.residuals[row]
+        served = self.served_share[row] * self.residuals[row]
         if self.lift is not None and not lifted:
             raised = torch.zeros_like(self.residuals)
             raised[self._rows()] = torch.from_numpy(self.lift.vectors()).to(self.device)
@@ -120,7 +120,7 @@ class Trained(nn.Module):
         assert self.residuals is not None
         assert self.lift is None
         rows = self._rows()
-        self.residuals[rows] += torch.from_numpy(lift.vectors()).to(self.device) / self.trust[rows]
+        self.residuals[rows] += torch.from_numpy(lift.vectors()).to(self.device) / self.served_share[rows]
         self.lift = lift
 
     def _rows(self) -> Tensor:
@@ -131,7 +131,7 @@ class Trained(nn.Module):
     def set_residuals(self, table: NDArray[np.float32]) -> None:
         """Start from residuals (n, D) as they were served, one of each item of the table."""
         if self.residuals is not None:
-            self.residuals.copy_(torch.from_numpy(table)).div_(self.trust)
+            self.residuals.copy_(torch.from_numpy(table)).div_(self.served_share)
 
     def residuals_alone(self) -> Tensor | None:
         """A copy of the table, for `take_back`."""
@@ -146,5 +146,5 @@ class Trained(nn.Module):
 
     def named_state(self) -> dict[str, Tensor]:
         """Every parameter, and every buffer that a file keeps, once, under its first name."""
-        buffers = {name: b for name, b in self.named_buffers() if name not in ("row", "trust")}
+        buffers = {name: b for name, b in self.named_buffers() if name not in ("row", "served_share")}
         return {**dict(self.named_parameters()), **buffers}

@@ -34,7 +34,7 @@ def test_history_comes_before_targets_and_both_are_sampled(make_sequences):
             assert history.max() < target.min()
             users.extend(user)
     assert sorted(users) == [0, 1, 2, 3, 4]  # the user with one interaction cannot be cut
-    assert steps_per_epoch(sequences, recipe) == 2
+    assert steps_per_epoch(5, recipe) == 2
 
 
 def test_cuts_move_from_epoch_to_epoch(make_sequences):

@@ -21,7 +21,8 @@ PATIENCE = 3
 
 @dataclass(frozen=True)
 class TrainedTransformer:
-    """A model after `stop` epochs, the best by `value`."""
+    """`stop` epochs are the best by `value`; the model is of as many, or, where tuning went on to see that,
+    of up to `PATIENCE` more."""
 
     model: Transformer
     stop: int
