@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from rich.progress import Progress
 
 from learn_features.config import DataConfig, load
 from learn_features.console import open_console
@@ -101,7 +102,12 @@ def open_world(asked: argparse.Namespace) -> World:
     )
     index = ItemIndex(dataset.items[c.ITEM_ID])
     parts = split(dataset, index, config.history, asked.split)
-    content = load_content(config, dataset.items)
+    log.print(f"content vectors of {len(index):,} items")
+    with Progress(console=log, transient=True, disable=not log.is_terminal) as bar:
+        embedding = bar.add_task("content vectors", total=len(index))
+        content = load_content(
+            config, dataset.items, lambda done, total: bar.update(embedding, completed=done, total=total)
+        )
     log.print(
         f"{len(parts.everything):,} users with at least {asked.min_interactions} interactions, "
         f"{len(index):,} items, {len(parts.everything.items):,} interactions; {parts.kind}, "
