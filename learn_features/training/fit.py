@@ -159,7 +159,9 @@ def fit(
                 raise ConfigError(f"training: vectors are not finite after {phase.name}; {run.calmer}")
             if tunes:
                 trained = model.residuals_alone()
-                run.counters.placing = find_placing(model, vectors, parts, what, asked, new, ranks)
+                run.counters.placing = find_placing(
+                    model, vectors, parts, what, asked, new, recipe.new_item_cost, ranks
+                )
                 if on_tuned is not None:
                     on_tuned(model)
                 model.take_back(trained)

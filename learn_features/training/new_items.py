@@ -32,9 +32,6 @@ from learn_features.training.trained import Trained
 MOVES = np.linspace(0, 1, 41)
 """Candidates, in units of the mean length of a trained item's projection."""
 
-TOLERANCE = 0.02
-"""Share of the best criterion that a further move may cost: the top is flat, and new items have to be shown
-to be learnt about. It is less where fewer are new than were held out."""
 CASES = 256
 """Ranked at a time, at most."""
 KNOWN = 1e-6
@@ -56,8 +53,11 @@ def draw_new(parts: Split, share: float, rng: np.random.Generator) -> NDArray[np
 
 
 @torch.inference_mode()
-def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArray[np.int64]) -> float:
-    """How far items without a residual may move, in units of MOVES.
+def find_move(
+    model: Trained, content: Tensor, cases: Cases, passed_over: NDArray[np.int64], cost: float
+) -> float:
+    """How far items without a residual may move, in units of MOVES, where that may `cost` a share of the best
+    NDCG.
 
     Judged by each case's first target, which its history must lack. `content` (n items, C). New are items
     that `model` has no residuals for, but for those `passed_over`, which were there and nobody took: they
@@ -84,7 +84,7 @@ def find_move(model: Trained, content: Tensor, cases: Cases, passed_over: NDArra
         values += _by_move(asking @ vectors.T, cases.select(part), moving, *scores, lengths)
     if not values.any():  # nothing is found wherever they stand
         return 0.0
-    return float(MOVES[np.flatnonzero(values >= (1 - TOLERANCE) * values.max())[-1]])
+    return float(MOVES[np.flatnonzero(values >= (1 - cost) * values.max())[-1]])
 
 
 def _by_move(

@@ -37,11 +37,12 @@ def find_placing(
     what: Seen,
     cases: Cases,
     new: NDArray[np.int64],
+    cost: float,
     ranks: Ranks,
 ) -> Placing:
     """How far demand lifts, judged by cases that do not ask for a `new` item, and where items that nobody has
     taken stand best, found with the new ones, which were left out of what the model has seen (none: not
-    asked). The model is lifted and lends as found. The first rank decides for all."""
+    asked) at `find_move`'s `cost`. The model is lifted and lends as found. The first rank decides for all."""
     found = Placing()
     if model.towers.config.places_new_items and parts.kind == "global_time":
         is_new = np.zeros(len(content), dtype=bool)
@@ -54,7 +55,7 @@ def find_placing(
     strength = find_strength(model, content, what.sequences, parts.train_and_validation, new)
     borrowing = ranks.told([strength])[0]
     set_strength(model, borrowing)
-    move = ranks.told([find_move(model, content, cases, what.passed_over)])[0]
+    move = ranks.told([find_move(model, content, cases, what.passed_over, cost)])[0]
     return replace(found, new_items=NewItems(move, borrowing))
 
 

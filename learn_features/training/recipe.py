@@ -67,6 +67,9 @@ class Recipe(BaseModel):
     new_item_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the items that are held out as new while the number of epochs is found, to learn where new
     items should stand among trained ones; 0: new items stand where their content puts them."""
+    new_item_cost: float = Field(default=0.005, ge=0, lt=1)
+    """Share of the best validation NDCG that showing new items may cost while so many are new: they have to
+    be shown to be learnt about. It costs less where fewer are new; 0: no further than serves all requests."""
 
     pairs_per_step: int = Field(default=600, ge=2)
     """softmax: (position, next item) pairs a step."""

@@ -82,7 +82,7 @@ def test_what_is_first_taken_in_validation_was_there_unless_the_split_is_by_time
     parts, first_later, seen = make_split(True), np.arange(0, ITEMS, 12), []
     train = parts.train.where(~np.isin(parts.train.items, first_later))
 
-    def note(model, content, parts, what, asked, new, ranks):
+    def note(model, content, parts, what, asked, new, cost, ranks):
         seen.append((new, what.passed_over))
         return Placing()
 
