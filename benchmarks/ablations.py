@@ -2,11 +2,11 @@
 
     .venv/bin/python benchmarks/ablations.py --items ITEMS --interactions INTERACTIONS --json
 
-Variants of a preset with the paper's loss (dense all action, no residuals) on the same split and seeds: item
-tower (a), (b), (c) and no towers at all; how positions are sampled; text or item ids; what the preset has
-beyond the paper. `--preset paper` is of the paper's size and wants a GPU. The first seed finds each variant's
-number of epochs on validation; all seeds are then fitted on train and validation, and answer the test cases.
-Differences are paired: same cases, resampled together.
+Variants of a preset with the paper's loss (dense all action, no residuals) on the same split and seeds:
+item tower (a), (b), (c) and no towers at all; how positions are sampled; text or item ids; what the preset
+has beyond the paper. `--preset paper` is of the paper's size and wants a GPU. The first seed finds each
+variant's number of epochs on validation (preset `paper`: each seed its own); all seeds are then fitted on
+train and validation, and answer the test cases. Differences are paired: same cases, resampled together.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Logs with the lengths and the popularity of a public set, from a few fitted numbers; nothing is copied.
 
 Lengths: what users of `amazon_scientific` (5-core) have beyond five interactions is a mixture of two
-geometric distributions, fitted by expectation maximisation. Deciles and maximum of the fit against the set:
-mean 7.04 / 7.04, median 6 / 6, 90 % 10 / 10, 99 % 21 / 20. Popularity of an item falls with its rank as
-(rank + 80) ** -0.8 (mean deviation 4 %).
+geometric distributions, fitted by expectation maximisation. The fit against the set: mean 7.04 / 7.04,
+median 6 / 6, 90 % 10 / 10, 99 % 21 / 20. Popularity of an item falls with its rank as (rank + 80) ** -0.8
+(mean deviation 4 %).
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ SHORTEST, LONGEST = 5, 80
 SHARE_SHORT = 0.7606
 """Of users whose further interactions end sooner."""
 STOP_SHORT, STOP_LONG = 0.4590, 0.1732
-"""Chance that an interaction beyond the fifth is the last but none, of either kind of user."""
+"""Chance that an interaction is the last, from the fifth on, of either kind of user."""
 RANK_OFFSET, RANK_POWER = 80, 0.8
 ITEMS = 4385
 

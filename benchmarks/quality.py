@@ -4,12 +4,13 @@
 
 Everything is tuned on validation and frozen before the test cases are looked at. The first seed tunes
 (epochs, where new items stand, the time-aware prior); all seeds are then fitted on train and validation as
-it found, and answer the same test cases. Cold items: a tenth of the items leaves what is fitted on.
+it found (preset `paper`, whose last phase goes on from the best epoch: each seed as itself finds), and
+answer the same test cases. Cold items: a tenth of the items leaves what is fitted on.
 
     recall_lift, ndcg_lift   towers over the best tuned baseline that does not see the request's clock
     timed_recall_lift        towers with a prior by time over recent popularity
     timed_baseline_lift      the same over the best personal baseline on validation, with a prior of its own
-    served_recall_lift       the first with towers that do not see when a history ended, as they are served
+    served_recall_lift       recall_lift of towers that do not see when a history ended, as they are served
     text_only_share          Recall@10 with nothing learned of single items, over that with it
     cold_recall_lift         cases that ask for a held-out item, whole catalogue: towers over mean content
     cold_only_recall_lift    the same, ranked among held-out items only

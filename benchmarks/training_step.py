@@ -34,7 +34,6 @@ from benchmarks.contender import OURS, PLAIN, Contender, check_same, interaction
 from benchmarks.gpu_training import gpu_mfu
 from benchmarks.machine import emit, run
 from benchmarks.peak_memory import PeakMemory
-from learn_features.contracts.history import HistoryRule
 from learn_features.data.sequences import Sequences
 
 SMALL, PAPER = "small", "paper-small"
@@ -101,13 +100,17 @@ def compare(preset: str, data: Sequences, items: int, size: Size) -> tuple[list[
     return rows, speedup
 
 
+SAME_STEPS = {"min_epoch_steps": 1}
+"""Whatever the log's length; elsewhere a short one has smaller steps, which cost more a pair."""
+
+
 def growth(size: Size) -> tuple[list[dict[str, Any]], float]:
     """Rows of an epoch at 1 × and at 16 × the users, and 16 × against 16 epochs at 1 ×, in turns."""
     sides, logs = [], []
     for users in (size.growth_users, TIMES * size.growth_users):
         rng = np.random.default_rng(users)
         logs.append(generated_log.log_of(generated_log.lengths(users, rng), size.growth_items, rng))
-        sides.append(Contender(SMALL, OURS, logs[-1], size.growth_items, size.recipe))
+        sides.append(Contender(SMALL, OURS, logs[-1], size.growth_items, {**size.recipe, **SAME_STEPS}))
     one, many = sides
     per_interaction = len(logs[0].items) * TIMES / len(logs[1].items)  # the draws are not exactly 1 : 16
     totals: list[tuple[float, float]] = []
@@ -222,13 +225,17 @@ def read(asked: argparse.Namespace, size: Size) -> tuple[Sequences, int]:
         drawn = generated_log.lengths(size.users, rng)
         return generated_log.log_of(drawn, size.items, rng), size.items
     from benchmarks.world import read as read_files
+    from learn_features.config import load
     from learn_features.contracts import columns as c
     from learn_features.data.item_index import ItemIndex
     from learn_features.data.sequences import sequences
 
-    dataset = read_files(asked.items, asked.interactions)
+    config = load()
+    dataset = read_files(asked.items, asked.interactions, config.data)
+    for warning in dataset.warnings:
+        log.print(f"warning: {warning}", soft_wrap=True)
     index = ItemIndex(dataset.items[c.ITEM_ID])
-    return generated_log.in_order(sequences(dataset.interactions, index, HistoryRule())), len(index)
+    return generated_log.in_order(sequences(dataset.interactions, index, config.history)), len(index)
 
 
 def show(rows: list[dict[str, Any]], claims: dict[str, float]) -> None:

@@ -45,7 +45,7 @@ def evaluate(
         str,
         typer.Option(
             help="quick (popularity, recent_popularity, item_cf, content), all (also ease, ridge, sasrec, "
-            "text_model: up to 24 min of tuning), or names with commas between."
+            "text_model: up to 36 min of tuning), or names with commas between."
         ),
     ] = "quick",
     budget: Annotated[

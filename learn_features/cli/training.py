@@ -23,7 +23,7 @@ def train(
     parent: Annotated[
         str | None, typer.Option(help="Bundle or run to start from (warm start), path or URI.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the preset's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: learn.yaml, then the preset.")] = None,
     seed: Annotated[int | None, typer.Option(help="Default training.seed.")] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew, in place of what RUN holds, finished or stopped.")

@@ -50,11 +50,11 @@ class Tracker:
     def note_in(self, folder: Path) -> None:
         """Write down in `folder` which MLflow run this is, for a training that goes on."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / NOTE_FILE, json.dumps({"uri": _shown(self._uri), "run": self._run_id}))
+        write_text(folder / NOTE_FILE, json.dumps({"uri": _address(self._uri), "run": self._run_id}))
 
     def epoch(self, epoch: Epoch) -> None:
         """Log `<phase>/loss`, `<phase>/recall_at_10` … at the epoch's number, unless given up."""
-        if self._failures == GIVEN_UP:
+        if self._failures >= GIVEN_UP:
             return
         values = {"loss": epoch.loss, "learning_rate": epoch.learning_rate, **epoch.validation}
         self._log([(f"{epoch.phase}/{name}", value, epoch.epoch) for name, value in values.items()])
@@ -85,9 +85,9 @@ class Tracker:
             yield
             self._failures = 0
         except Exception as error:  # MLflow's stores raise their drivers' errors, and Exception itself
-            self._failures = min(self._failures + 1, GIVEN_UP)
+            self._failures += 1
             left = "; no more epochs are sent" if self._failures == GIVEN_UP else ""
-            log.warning("MLflow did not take what was logged: %s%s", _shown(str(error)), left)
+            log.warning("MLflow did not take what was logged: %s%s", _said(error, self._uri), left)
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def tracking(
         yield None
         return
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 waits for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the default of 7 waits for minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(TIMEOUT_SECONDS))
     try:
         from mlflow import MlflowClient
@@ -121,8 +121,8 @@ def tracking(
         values = [_param(key, value) for key, value in _flat(params).items()]
         client.log_batch(run_id, params=values)
     except Exception as error:  # MLflow's stores raise their drivers' errors
-        reason = _shown(str(error).partition("\n")[0])
-        raise ConfigError(f"{TRACKING_VARIABLE} {_shown(uri)}: cannot be used: {reason}") from None
+        reason = _said(error, uri).partition("\n")[0]
+        raise ConfigError(f"{TRACKING_VARIABLE} {_address(uri)}: cannot be used: {reason}") from None
     tracker, status = Tracker(client, uri, run_id), "FAILED"
     try:
         yield tracker
@@ -131,9 +131,15 @@ def tracking(
         tracker.end(status)
 
 
-def _shown(text: str) -> str:
-    """`text` without what addresses in it have before their host or after their path."""
-    return re.sub(r"(://)[^\s/]*@|(\?)[^\s'\")]+", r"\1\2", text)
+def _said(error: Exception, uri: str) -> str:
+    """What `error` says, without what addresses in it have before their host or after their path."""
+    text = str(error).replace(uri, _address(uri))
+    return re.sub(r"(://)\S*@|(\?)[^\s'\")]+", r"\1\2", text)
+
+
+def _address(uri: str) -> str:
+    """`uri` without the same, whatever a password is made of."""
+    return re.sub(r"(://).*@|(\?).*", r"\1\2", uri, flags=re.DOTALL)
 
 
 def _begun(client: Any, run_id: str | None, name: str) -> str:
@@ -165,7 +171,7 @@ def _noted(note: Path, uri: str) -> str | None:
     """The MLflow run that this training began, if at the same place."""
     try:
         noted = json.loads(note.read_text())
-        return str(noted["run"]) if noted["uri"] == _shown(uri) else None
+        return str(noted["run"]) if noted["uri"] == _address(uri) else None
     except (OSError, ValueError, KeyError):
         return None
 

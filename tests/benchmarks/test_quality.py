@@ -4,14 +4,17 @@ import json
 import math
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import ablations, cold_cases, machine, quality
+from benchmarks import ablations, cold_cases, machine, quality, world
 from learn_features.errors import ConfigError, DataError
 from learn_features.evaluation import cold
 from learn_features.training import fit as fitting
+from learn_features.training.fit import Tuning
+from learn_features.training.recipe import recipe_preset
 
 
 def test_quality_claims_are_what_the_rows_say(capsys, tmp_path):
@@ -267,3 +270,17 @@ def test_what_is_wrong_with_a_file_names_the_file_that_was_given(tmp_path, inter
     with pytest.raises(DataError, match=message) as refused:
         quality.main(["--items", str(items), "--interactions", str(log), "--state", str(tmp_path / "state")])
     assert str(tmp_path) in str(refused.value)
+
+
+def test_a_recipe_whose_end_goes_on_tunes_with_every_seed(monkeypatch):
+    handed = []
+
+    def note(*_, tuning, **__):
+        handed.append(tuning)
+        return SimpleNamespace(epochs=[])
+
+    monkeypatch.setattr(world, "fit", note)
+    for final in ("refit", "continue"):
+        recipe = recipe_preset("small", final=final)
+        world.World(None, np.zeros((1, 1)), None, recipe).fit(None, 1, Tuning(3))
+    assert handed == [Tuning(3), None]

@@ -78,7 +78,7 @@ def test_a_run_that_was_deleted_meanwhile_gives_way_to_another(tmp_path, monkeyp
     assert client.get_metric_history(run.info.run_id, "tune/recall_at_10")
 
 
-@pytest.mark.parametrize("user", ["bob:s3cr3t@", "bob:s3cr3t@x@"])
+@pytest.mark.parametrize("user", ["bob:s3cr3t@", "bob:s3cr3t@x@", "bob:s3/cr3t@", "bob:s 3/s3cr3t@"])
 def test_no_secret_of_the_address_is_shown(tmp_path, monkeypatch, user):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with (
@@ -86,7 +86,7 @@ def test_no_secret_of_the_address_is_shown(tmp_path, monkeypatch, user):
         tracking(f"http://{user}127.0.0.1:9?token=s3cr3t", "run", tmp_path, PARAMS),
     ):
         pass
-    assert "s3cr3t" not in str(said.value)
+    assert "cr3t" not in str(said.value)
 
 
 def test_no_secret_is_written_and_a_note_is_found_again(tmp_path):

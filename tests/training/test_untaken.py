@@ -83,14 +83,17 @@ def test_what_is_first_taken_in_validation_was_there_unless_the_split_is_by_time
     train = parts.train.where(~np.isin(parts.train.items, first_later))
 
     def note(model, content, parts, what, asked, new, cost, ranks):
-        seen.append((new, what.passed_over))
+        seen.append((new, what.passed_over, cost))
         return Placing()
 
     monkeypatch.setattr(fitting, "find_placing", note)
-    recipe = RECIPE.model_copy(update={"final": "refit", "epochs": 1, "new_item_share": 0.2})
+    recipe = RECIPE.model_copy(
+        update={"final": "refit", "epochs": 1, "new_item_share": 0.2, "new_item_cost": 0.07}
+    )
     fitting.fit(replace(parts, train=train, kind=kind), content_of(), TOWERS_HERE, recipe, seed=0)
-    ((new, passed_over),) = seen
+    ((new, passed_over, cost),) = seen
     assert len(new)
+    assert cost == 0.07
     np.testing.assert_array_equal(passed_over, first_later if kind == "leave_one_out" else [])
 
 

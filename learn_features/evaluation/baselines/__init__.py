@@ -16,9 +16,9 @@ sasrec                transformer over item ids (SASRec)
 text_model            transformer over frozen text vectors (UniSRec)
 registry              all of them by name; `tuned` tunes and fits
 
-They are written here since no library fits the one environment and covers them: implicit has no wheel for
-Python 3.12 and its item models know no order, RecTools builds on it, RecBole fails with NumPy 2 and
-current PyTorch, and none of them ranks in our harness on our splits.
+They are written here since no library fits the one environment and covers them: implicit's item models know
+no order, RecTools builds on them, RecBole fails with NumPy 2 and current PyTorch, and none of them ranks in
+our harness on our splits.
 """
 
 from learn_features.evaluation.baselines.registry import BASELINES, QUICK, TunedBaseline, tuned

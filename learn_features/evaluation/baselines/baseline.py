@@ -42,7 +42,8 @@ P = TypeVar("P", bound=Hashable)
 
 
 class Baseline(Protocol[P]):
-    """`tune` sees `split.train` and `split.validation` only."""
+    """`tune` sees `split.train` and `split.validation` only; one that sees the clock also counts what others
+    took before a request (`split.everything`)."""
 
     name: str
     sees_clock: bool

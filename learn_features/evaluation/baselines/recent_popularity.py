@@ -82,7 +82,7 @@ class RecentCounts:
         counts = np.empty((len(ends), self.n_items), dtype=np.float32)
         faded = np.zeros(self.n_items)
         counted, now = 0, int(self._times[0]) if len(self._times) else 0
-        for row in np.argsort(ends, kind="stable"):
+        for row in np.argsort(request_times_us, kind="stable"):
             request = max(now, int(request_times_us[row]))
             new = slice(counted, ends[row])
             ages = (request - self._times[new]) / half_life_us
