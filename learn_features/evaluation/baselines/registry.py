@@ -53,7 +53,7 @@ class TunedBaseline:
     validation  the criterion that they reached there, fitted on `train` only
     fits        how many parameters were tried
     budget_seconds, seconds   allowed for tuning; taken by tuning and fitting together
-    cut_short   whether tuning had more to try when the budget was spent
+    cut_short   whether tuning had more to try when the budget was spent, or a try ended by the clock
     fit         the same parameters fitted on other interactions
     """
 
@@ -115,7 +115,7 @@ def _tuned(
     progress(f"{method.name}: tuning for {budget:.0f} s at most")
     started = time.monotonic()
     tries = method.tune(task, budget)
-    cut_short, best = tries.spent, tries.best
+    cut_short, best = tries.spent or tries.cut, tries.best
     scorer = method.fit(task, task.split.train_and_validation, best)
     seconds = time.monotonic() - started
     parameters = asdict(best)

@@ -43,6 +43,8 @@ class Tries(Generic[P]):
 
     def __init__(self, budget_seconds: float) -> None:
         self.tried: dict[P, float] = {}
+        self.cut = False
+        """Whether a try itself ended by the clock."""
         self._deadline = time.monotonic() + budget_seconds
 
     def record(self, parameters: P, value: float) -> None:

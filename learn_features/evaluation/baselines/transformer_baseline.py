@@ -48,7 +48,7 @@ class TransformerBaseline(ABC):
             # the best so far is known by the epochs it stopped at; its schedule is what is changed
             parameters = replace(centre, **{"stop": centre.epochs, **change})
             seconds = tries.seconds_left * parameters.epochs / _epochs_ahead(number, parameters.epochs)
-            stop, value = self._train(task, parameters, seconds)
+            stop, value = self._train(task, parameters, seconds, tries)
             tries.record(replace(parameters, stop=stop), value)
         return tries
 
@@ -56,9 +56,21 @@ class TransformerBaseline(ABC):
         items = self.items(task, fitted_on)
         return scorer(train_transformer(fitted_on, items, task.n_items, parameters, seed=task.seed).model)
 
-    def _train(self, task: Task, parameters: TransformerParameters, seconds: float) -> tuple[int, float]:
+    def _train(
+        self,
+        task: Task,
+        parameters: TransformerParameters,
+        seconds: float,
+        tries: Tries[TransformerParameters],
+    ) -> tuple[int, float]:
         """The epoch with the best validation value, and that value."""
         deadline = time.monotonic() + seconds
+
+        def out_of_time() -> bool:
+            over = time.monotonic() > deadline
+            tries.cut = tries.cut or over
+            return over
+
         trained = train_transformer(
             task.split.train,
             self.items(task, task.split.train),
@@ -66,7 +78,7 @@ class TransformerBaseline(ABC):
             parameters,
             seed=task.seed,
             validate=task.value,
-            out_of_time=lambda: time.monotonic() > deadline,
+            out_of_time=out_of_time,
         )
         return trained.stop, trained.value
 

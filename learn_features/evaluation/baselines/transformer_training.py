@@ -76,7 +76,7 @@ def train_transformer(
             value = validate(scorer(model))
             if value > best_value:
                 best, best_value = epoch, value
-            if epoch - best >= PATIENCE or out_of_time():
+            if epoch - best >= PATIENCE or (epoch < last and out_of_time()):
                 break
     return TrainedTransformer(model, best or last, best_value)
 

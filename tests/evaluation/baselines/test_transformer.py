@@ -147,6 +147,22 @@ def test_tuning_reports_the_epochs_it_stopped_at(
     task = make_task(log, make_cases([[n] for n in range(11)], [[n + 1] for n in range(11)]), 12)
     tries = SASRec().tune(task, 0)  # no time: the first parameters for one epoch
     assert list(tries.tried) == [replace(transformer_baseline.START, stop=1)]
+    assert tries.cut
+
+
+def test_a_last_epoch_is_not_cut_short(make_sequences: MakeSequences) -> None:
+    asked = []
+
+    def out_of_time() -> bool:
+        asked.append(True)
+        return False
+
+    log, two = make_sequences(_chains(20, 40)), replace(FEW, epochs=2, stop=2)
+    train_transformer(
+        log, lambda: ItemIds(torch.ones(20, dtype=torch.bool)), 20, two,
+        seed=0, validate=lambda scores: 0.5, out_of_time=out_of_time,
+    )  # fmt: skip
+    assert len(asked) == 1
 
 
 def test_tuning_keeps_what_gains_and_shares_its_seconds_by_epochs(
