@@ -5,6 +5,7 @@ of age 1, at most `PREFIX` of them), y is the item itself. W = (X'X + λI)^-1 X'
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import linalg, sparse
@@ -18,6 +19,8 @@ from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
 
 PREFIX = 50
+AT_ONCE = 200_000
+"""Interactions about, of whole users, whose pasts are in memory together: 2 kB each."""
 KNOBS = (
     Knob("penalty", (30.0, 100.0, 300.0), low=0.01, high=1e6),
     Knob("decay", (0.7, 0.8, 0.9), low=0.1, high=1.0),
@@ -66,9 +69,17 @@ class Moments:
     def __init__(self, fitted_on: Sequences, n_items: int, decay: float) -> None:
         self.n_items, self.decay = n_items, decay
         self.seen, columns = np.unique(fitted_on.items, return_inverse=True)
-        past, following = _prefixes(fitted_on, columns, len(self.seen), exponential(decay))
-        self.gram = np.asarray((past.T @ past).toarray(), dtype=np.float32)
-        self.cross = sparse.csr_array(past.T @ following)
+        width = len(self.seen)
+        self.gram = np.zeros((width, width), dtype=np.float32)
+        self.cross = sparse.csr_array((width, width), dtype=np.float32)
+        offsets = fitted_on.offsets
+        blocks = np.flatnonzero(np.diff(offsets[:-1] // AT_ONCE, prepend=-1))
+        for first, last in pairwise([*blocks.tolist(), len(fitted_on)]):
+            inside = slice(offsets[first], offsets[last])
+            of_users = offsets[first : last + 1] - offsets[first]
+            past, following = _prefixes(of_users, columns[inside], width, exponential(decay))
+            self.gram += (past.T @ past).toarray()
+            self.cross += past.T @ following
 
     def scorer(self, penalty: float) -> Scorer:
         loaded = self.gram + penalty * np.eye(len(self.seen), dtype=np.float32)
@@ -85,11 +96,11 @@ class Moments:
 
 
 def _prefixes(
-    fitted_on: Sequences, columns: np.ndarray, width: int, weight: Weight
+    offsets: np.ndarray, columns: np.ndarray, width: int, weight: Weight
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """X and Y, float32 (interactions, width); rows of first interactions are empty."""
+    """X and Y, float32 (interactions, width), of users in CSR form; rows of first interactions are empty."""
     count = len(columns)
-    place = np.arange(count) - np.repeat(fitted_on.offsets[:-1], fitted_on.lengths)
+    place = np.arange(count) - np.repeat(offsets[:-1], np.diff(offsets))
     rows, past, values = [], [], []
     for distance in range(1, min(PREFIX, int(place.max(initial=0))) + 1):
         later = np.flatnonzero(place >= distance)

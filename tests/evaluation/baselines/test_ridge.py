@@ -7,16 +7,22 @@ import pytest
 
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
+from learn_features.evaluation.baselines import ridge
 from learn_features.evaluation.baselines.ridge import PREFIX, Moments
 
 MakeCases = Callable[..., Cases]
 MakeSequences = Callable[..., Sequences]
 
 
-@pytest.mark.parametrize("decay", [1.0, 0.7, 0.2])
+@pytest.mark.parametrize(("decay", "at_once"), [(1.0, 200_000), (0.7, 200_000), (0.2, 200_000), (0.7, 20)])
 def test_scores_are_those_of_the_regression(
-    decay: float, make_cases: MakeCases, make_sequences: MakeSequences
+    decay: float,
+    at_once: int,
+    make_cases: MakeCases,
+    make_sequences: MakeSequences,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(ridge, "AT_ONCE", at_once)
     rng = np.random.default_rng(1)
     rows = [rng.integers(9, size=rng.integers(1, 7)).tolist() for _ in range(25)]
     inputs, outputs = [], []
