@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from learn_features.data.cases import Cases
@@ -61,6 +61,7 @@ EVENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), min_size=1, 
 @given(
     events=EVENTS, later=EVENTS, request=st.integers(0, 12), others=st.lists(st.integers(0, 12), max_size=3)
 )
+@example(events=[(0, 0)], later=[], request=2, others=[9])
 def test_nothing_at_or_after_the_request_matters(
     events: list[tuple[int, int]], later: list[tuple[int, int]], request: int, others: list[int]
 ) -> None:
