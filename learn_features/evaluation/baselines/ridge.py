@@ -13,7 +13,7 @@ from scipy import linalg, sparse
 from learn_features.data.cases import Cases
 from learn_features.data.sequences import Sequences
 from learn_features.evaluation.baselines.baseline import Task
-from learn_features.evaluation.baselines.ease import too_many_items
+from learn_features.evaluation.baselines.ease import loaded, too_many_items
 from learn_features.evaluation.baselines.history_weights import Weight, exponential, weighted_history
 from learn_features.evaluation.baselines.search import Knob, Search
 from learn_features.evaluation.harness import Scorer
@@ -82,8 +82,8 @@ class Moments:
             self.cross += past.T @ following
 
     def scorer(self, penalty: float) -> Scorer:
-        loaded = self.gram + penalty * np.eye(len(self.seen), dtype=np.float32)
-        factor = linalg.cho_factor(loaded, lower=True, overwrite_a=True, check_finite=False)
+        symmetric = loaded(self.gram, penalty).T  # by columns, to be factored in place
+        factor = linalg.cho_factor(symmetric, lower=True, overwrite_a=True, check_finite=False)
         coefficients = linalg.cho_solve(factor, self.cross.toarray(order="F"), overwrite_b=True)
 
         def score(cases: Cases) -> np.ndarray:
