@@ -43,6 +43,10 @@ class Sequences:
         """Of all interactions; 0 if there are none."""
         return int(self.times_us.max()) if len(self.times_us) else 0
 
+    def ends_us(self, *, own: bool) -> np.ndarray:
+        """int64 (U,): the newest time of each user's `own` interactions, or else of all."""
+        return self.times_us[self.offsets[1:] - 1] if own else np.full(len(self), self.newest_us)
+
     @property
     def taken(self) -> np.ndarray:
         """int64: the items in them, each once, rising."""

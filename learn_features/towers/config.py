@@ -47,7 +47,8 @@ class TowerConfig(BaseModel):
     time_gaps: bool = False
     """Whether the user tower also reads the time since the previous entry."""
     example_age: bool = False
-    """Whether user vectors say how long before the end of the log they were asked for; served ones: at it."""
+    """Whether user vectors say how long before the end of the log they were asked for; served ones: at it. Of
+    an order alone: how many positions before their own end."""
     residuals: bool = False
     """Whether items seen in training carry a learned vector of width D beside their content."""
     similar_items: int = Field(default=0, ge=0)
@@ -109,24 +110,24 @@ PRESETS: dict[str, dict[str, Any]] = {
 on a CPU, for short histories, where item tower (b) is better (docs/experiments.md)."""
 
 
-def tower_preset(name: str, *, content_dimension: int, has_times: bool = True, **changes: Any) -> TowerConfig:
+def tower_preset(
+    name: str, /, *, content_dimension: int, has_times: bool = True, **changes: Any
+) -> TowerConfig:
     """The preset `name` with `changes`, for content vectors of this width.
 
-    Without `has_times` the log has only an order, and nothing is read from its times. Raises `ConfigError`
-    for an unknown preset, and for changes that are no fields, have impossible values or ask for times that
-    there are not.
+    Without `has_times` the log has only an order, and no gaps of time are read. Raises `ConfigError` for an
+    unknown preset, and for changes that are no fields, have impossible values or ask for times that there are
+    not.
     """
     if name not in PRESETS:
         raise ConfigError(f"training.preset: {name} is unknown; there are {', '.join(PRESETS)}")
     settings = {**PRESETS[name], **changes}
     if not has_times:
-        of_times = ("time_gaps", "example_age")
-        for field in of_times:
-            if changes.get(field):
-                raise ConfigError(
-                    f"training.towers.{field}: the data have an order (position) and no times; leave it out"
-                )
-        settings |= dict.fromkeys(of_times, False)
+        if changes.get("time_gaps"):
+            raise ConfigError(
+                "training.towers.time_gaps: the data have an order (position) and no times; leave it out"
+            )
+        settings["time_gaps"] = False
     try:
         return TowerConfig(content_dimension=content_dimension, **settings)
     except ValidationError as error:

@@ -138,7 +138,7 @@ def fit(
             task = objective(
                 what.sequences, table, recipe, towers_config.max_length, ranks, item_to_item,
                 untaken=what.untaken,
-                asked_at_history_end=parts.validation.ages_us is not None,
+                asked_at_history_end=parts.validation.ages_us is not None, own_ends=not parts.has_times,
             )  # fmt: skip
             run = Loop(model, task, recipe, phase, seed=seed, ranks=ranks)
             if saved is not None:

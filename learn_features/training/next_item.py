@@ -37,6 +37,8 @@ class NextItem:
         untaken: items of the catalogue that nobody took and that are not new, rising (`candidates.py`).
         asked_at_history_end: whether an age is that of the history's end, as leave-one-out asks, or
             that of the target, as users are served at one time whenever their histories ended.
+        own_ends: whether ages are counted from the user's own end, as for a log that has an order alone, or
+            from the log's.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class NextItem:
         *,
         untaken: NDArray[np.int64] | None = None,
         asked_at_history_end: bool = False,
+        own_ends: bool = False,
     ) -> None:
         self._content, self._recipe, self._max_length = content, recipe, max_length
         self._asked_at_history_end = asked_at_history_end
-        self._users, self._end_us = len(sequences), sequences.newest_us
+        self._users, self._ends_us = len(sequences), sequences.ends_us(own=own_ends)
         self._backward = item_to_item.cf.backward if item_to_item and recipe.backwards else 0.0
         trained = sequences.taken
         self._catalogue = Catalogue(
@@ -75,6 +78,7 @@ class NextItem:
             within = len(windows.pairs(sequences, within_moments=True).target) - count
             count += round(min(1.0, self._backward) * within)
             self._sequences = sequences.both_ways()
+            self._ends_us = np.concatenate((self._ends_us, 2 * sequences.newest_us - self._ends_us))
             self._pairs = windows.pairs(self._sequences, within_moments=True)
         self._pairs_per_step = recipe.pairs_of_a_step(count)
         self.votes_share = recipe.votes_share(count)
@@ -95,7 +99,7 @@ class NextItem:
             steps=self.steps,
             rng=rng,
             wanted=wanted,
-            end_us=self._end_us,
+            ends_us=self._ends_us,
             asked_at_history_end=self._asked_at_history_end,
         )
 

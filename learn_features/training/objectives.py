@@ -65,12 +65,13 @@ def objective(
     *,
     untaken: NDArray[np.int64] | None = None,
     asked_at_history_end: bool = False,
+    own_ends: bool = False,
 ) -> Objective:
     """The recipe's objective; for next-item softmax what `item_to_item` models found, what nobody took and
     when users are asked for (next_item.py)."""
     if recipe.loss == "softmax":
         return NextItem(
             sequences, content, recipe, max_length, item_to_item,
-            untaken=untaken, asked_at_history_end=asked_at_history_end,
+            untaken=untaken, asked_at_history_end=asked_at_history_end, own_ends=own_ends,
         )  # fmt: skip
     return DenseAllAction(sequences, content, recipe, ranks)

@@ -46,7 +46,8 @@ def start(
         if item_to_item is not None:
             towers.user.start_recency(item_to_item.cf.age)
     if towers.user.example_age is not None:
-        towers.user.example_age.fit((parts.train.newest_us - parts.train.times_us) / 1e6)
+        ends_us = parts.train.ends_us(own=not parts.has_times)
+        towers.user.example_age.fit((np.repeat(ends_us, parts.train.lengths) - parts.train.times_us) / 1e6)
     dropout, shrink = recipe.residual_dropout, recipe.residual_shrink
     model = Trained(towers, taken, len(table), row_dropout=dropout, shrink=shrink)
     model.to(table.device)

@@ -24,7 +24,7 @@ SHUFFLE_BATCHES = 64
 @dataclass(frozen=True)
 class WindowBatch:
     """`items` (B, L) int64, padded with 0 on the right, the seconds before each (`data.time_gaps`), and as
-    `ages` how many before the end of the log a user is asked for after each;
+    `ages` how many before the end of the log, or their own, a user is asked for after each;
     pairs (P,): row, position and target item; `users` (B,): whose rows they are."""
 
     users: NDArray[np.int64]
@@ -107,16 +107,16 @@ def window_batches(
     steps: int | None,
     rng: np.random.Generator,
     wanted: NDArray[np.bool_] | None = None,
-    end_us: int | None = None,
+    ends_us: NDArray[np.int64] | None = None,
     asked_at_history_end: bool = False,
 ) -> Iterator[WindowBatch]:
     """One epoch: batches of about `pairs_per_step` pairs in random order, at most `steps` of them.
 
-    `wanted` (users,): whose sequences take part; None: everybody's. `end_us`: the end of the log, where
-    sequences are read backwards as well; default: the newest time. `asked_at_history_end`: ages are those
-    of the contexts' ends instead of the targets.
+    `wanted` (users,): whose sequences take part; None: everybody's. `ends_us` (users,): what ages are
+    counted from; default: the newest time of all. `asked_at_history_end`: ages are those of the contexts'
+    ends instead of the targets.
     """
-    end_us = sequences.newest_us if end_us is None else end_us
+    ends_us = sequences.ends_us(own=False) if ends_us is None else ends_us
     users, starts, ends = _windows(sequences.offsets, max_length, rng)
     first = np.searchsorted(all_pairs.context, starts)
     last = np.searchsorted(all_pairs.context, ends)
@@ -134,7 +134,7 @@ def window_batches(
             ends[windows],
             first[windows],
             last[windows],
-            end_us,
+            ends_us,
             asked_at_history_end,
         )
 
@@ -184,7 +184,7 @@ def _batch(
     ends: NDArray[np.int64],
     first: NDArray[np.int64],
     last: NDArray[np.int64],
-    end_us: int,
+    ends_us: NDArray[np.int64],
     asked_at_history_end: bool,
 ) -> WindowBatch:
     lengths = ends - starts
@@ -195,9 +195,8 @@ def _batch(
     times_us = sequences.times_us[entries[real]]
     gaps = time_gaps(times_us, np.cumsum(lengths) - lengths)
     asked = entries[real] if asked_at_history_end else np.minimum(entries[real] + 1, len(sequences.items) - 1)
-    ages = (
-        np.abs(sequences.times_us[asked] - end_us) / 1e6
-    )  # sequences read backwards are mirrored at the end
+    since = sequences.times_us[asked] - np.repeat(ends_us[users], lengths)
+    ages = np.abs(since) / 1e6  # sequences read backwards are mirrored
     counts = last - first
     rows = np.repeat(np.arange(len(starts)), counts)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -34,6 +34,12 @@ def test_content_variant_needs_the_contents_dimension():
         tower_preset("small", content_dimension=384, item_variant="content")
 
 
+def test_an_order_has_no_gaps_of_time():
+    with pytest.raises(ConfigError, match=r"time_gaps: the data have an order \(position\) and no times"):
+        tower_preset("small", content_dimension=8, has_times=False, time_gaps=True)
+    assert not tower_preset("small", content_dimension=8, has_times=False).time_gaps
+
+
 def test_content_variant_has_no_residuals():
     with pytest.raises(
         ConfigError, match=r"content itself .* set residuals to false, or take variant projection"

@@ -95,9 +95,7 @@ def test_a_users_age_moves_their_own_vector_alone():
     assert not torch.allclose(moved[1], plain[1], atol=0.1)
 
 
-def test_an_order_is_no_time_and_towers_without_refuse_ages():
-    assert config().example_age
-    assert not config(has_times=False).example_age
-    towers = Towers(config(has_times=False))
+def test_towers_without_refuse_ages():
+    towers = Towers(config(example_age=False))
     with pytest.raises(ValueError, match="set example_age"):
         towers.user(torch.randn(1, 2, 6), torch.tensor([2]), ages=torch.zeros(1))

@@ -103,16 +103,18 @@ def test_a_loss_that_reads_no_ages_refuses_them():
         fit(make_split(), content, towers, RECIPE.model_copy(update={"loss": "dense_all_action"}), seed=0)
 
 
+@pytest.mark.parametrize("own_ends", [False, True])
 @pytest.mark.parametrize("asked_at_history_end", [False, True])
 @pytest.mark.parametrize("backward", [0.0, 1.0])
-def test_ages_of_batches_and_parts_by_hand(make_sequences, backward, asked_at_history_end):
-    """Forwards and backwards alike, counted from the newest of all; before 1970, too."""
+def test_ages_of_batches_and_parts_by_hand(make_sequences, backward, asked_at_history_end, own_ends):
+    """Forwards and backwards alike, counted from the newest of all or of each user; before 1970, too."""
     sequences = make_sequences([[1, 2, 3], [7, 8]] * 4, [[-100, -96, -95], [-20, -9]] * 4)
-    ages = {1: 91, 2: 87, 3: 86, 7: 11, 8: 0}
+    ages = {1: 5, 2: 1, 3: 0, 7: 11, 8: 0} if own_ends else {1: 91, 2: 87, 3: 86, 7: 11, 8: 0}
     table = ContentTable(content_of(), alone().device)
     recipe = RECIPE.model_copy(update={"pairs_per_step": 8})
     found = ItemToItem(ItemCFParameters(backward=backward))
-    task = NextItem(sequences, table, recipe, 4, found, asked_at_history_end=asked_at_history_end)
+    asked = {"asked_at_history_end": asked_at_history_end, "own_ends": own_ends}
+    task = NextItem(sequences, table, recipe, 4, found, **asked)
     seen = set()
     for batch in itertools.chain.from_iterable(task.batches(np.random.default_rng(n)) for n in range(4)):
         for part in (batch, *(task.part(batch, number, 2) for number in range(2))):
@@ -138,3 +140,31 @@ def test_training_asks_when_the_cases_are_asked(monkeypatch, at_once):
     content = np.ones((ITEMS, C), dtype=np.float16)
     fit(parts, content, TOWERS.model_copy(update={"example_age": True}), recipe, seed=0)
     assert asked == [at_once, at_once]
+
+
+def test_where_there_is_only_an_order_ages_are_counted_from_each_users_end(make_sequences, monkeypatch):
+    log = make_sequences([[1, 2, 3, 4, 5], [6, 7, 8, 9]] * 6 + [[10]])
+    place = np.arange(len(log.items)) - np.repeat(log.offsets[:-1], log.lengths)
+    to_end = np.repeat(log.lengths, log.lengths) - place
+    cases = make_split().validation.select(np.arange(12))
+    cases = replace(cases, ages_us=None, user_ids=log.user_ids[:-1])
+    train, both = log.where((to_end > 2) | (log.items == 10)), log.where((to_end > 1) | (log.items == 10))
+    parts = Split("leave_one_out", train, cases, both, cases, log, 0)
+    found: dict[int, set[float]] = {}
+
+    def spied(*given, **more):
+        task = objective(*given, **more)
+        for batch in task.batches(np.random.default_rng(0)):
+            for target, age in zip(batch.targets, batch.ages[batch.rows, batch.positions], strict=True):
+                found.setdefault(int(target), set()).add(float(age))
+        return task
+
+    monkeypatch.setattr("learn_features.training.fit.objective", spied)
+    recipe = RECIPE.model_copy(
+        update={"epochs": 1, "final": "none", "new_item_share": 0.0, "teacher_share": 0.0}
+    )
+    recipe = recipe.model_copy(update={"backwards": False})
+    towers = TOWERS.model_copy(update={"example_age": True})
+    fitted = fit(parts, np.ones((ITEMS, C), dtype=np.float16), towers, recipe, seed=0)
+    assert found == {2: {1.0}, 3: {0.0}, 7: {0.0}}
+    assert fitted.towers.user.example_age.ages[:3].tolist() == [0, 1, 2]

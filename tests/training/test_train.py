@@ -108,6 +108,10 @@ def test_a_refused_recipe_leaves_no_folder(trained, tmp_path):
         ({"towers": {"max_length": 9}}, r"training\.towers\.max_length: is history\.max_length"),
         ({"towers": {"content_dimension": 9}}, r"content_dimension: is the encoder's; leave it out"),
         ({"towers": {"item_variant": "content"}}, r"training\.towers: item_variant content needs dimension"),
+        ({"towers": {"has_times": False}}, r"training\.towers\.has_times: is the log's; leave it out"),
+        ({"towers": {"name": "small"}}, r"training\.towers\.name: Extra inputs are not permitted"),
+        ({"recipe": {"name": "small"}}, r"training\.recipe\.name: Extra inputs are not permitted"),
+        ({"recipe": {"max_steps": 3, "epochs": 4}}, r"max_steps 3 must not be below epochs 4"),
         ({"recipe": {"accumulate": 0}}, r"training\.recipe\.accumulate: Input should be greater"),
         ({"recipe": {"alpha": 9.0, "beta": 2.0}}, r"training\.recipe: beta 2\.0 must not be below"),
     ],
@@ -195,7 +199,7 @@ def test_items_without_a_content_vector_are_counted_and_named(trained, tmp_path,
     assert not list((tmp_path / "run").iterdir())
 
 
-def test_an_order_is_read_as_no_time(trained, tmp_path):
+def test_ages_of_an_order_are_positions(trained, tmp_path):
     config, base, _ = trained
     log = pl.read_parquet(base / "data" / "interactions.parquet").sort("user_id", "event_timestamp")
     (tmp_path / "data").mkdir()
@@ -203,5 +207,6 @@ def test_an_order_is_read_as_no_time(trained, tmp_path):
     place = pl.int_range(pl.len()).over("user_id").alias("position")
     log.select("user_id", "item_id", place).write_parquet(tmp_path / "data" / "interactions.parquet")
     train(config, tmp_path / "data", tmp_path / "run", epochs=1)
-    assert read_run(base / "run").towers.example_age
-    assert not read_run(tmp_path / "run").towers.example_age
+    ages = load_towers(tmp_path / "run").user.example_age.ages
+    assert ages[:3].tolist() == [0, 1, 2]
+    assert ages.max() < 100 < load_towers(base / "run").user.example_age.ages.max()  # positions, seconds
