@@ -24,6 +24,8 @@ from learn_features.evaluation.harness import Scorer
 
 MAX_PAIRS = 30_000_000
 """Above this the window shrinks, so that counting stays within some 600 MB."""
+_LAGS = 256
+"""A pair and its distance, which is below this, are one number while they are sorted."""
 _DENSE_SHARE = 0.1
 
 
@@ -97,23 +99,26 @@ class PairCounts:
         users, items = fitted_on.users, fitted_on.items.astype(np.int64)
         self.n_items = n_items
         self.asked_window = max_window
-        self.max_window = min(max_window, max(1, MAX_PAIRS // max(1, len(items))))
+        self.max_window = min(max_window, _LAGS - 1, max(1, MAX_PAIRS // max(1, len(items))))
         self.popularity = np.bincount(items, minlength=n_items).astype(np.float64)
-        keys, lags = [], []
+        found = []
         for lag in range(1, self.max_window + 1):
             first, second = items[:-lag], items[lag:]
             same = (users[lag:] == users[:-lag]) & (first != second)
-            keys.append(first[same] * n_items + second[same])
-            lags.append(np.full(int(same.sum()), lag, dtype=np.uint16))
-        unique, self._pair = np.unique(np.concatenate(keys), return_inverse=True)
-        self._lag = np.concatenate(lags)
-        self._source, self._target = unique // n_items, unique % n_items
+            found.append((first[same] * n_items + second[same]) * _LAGS + lag)
+        by_pair = np.concatenate(found)
+        del found
+        by_pair.sort()
+        self._lag = (by_pair % _LAGS).astype(np.uint8)
+        by_pair //= _LAGS
+        self._begin = np.flatnonzero(np.diff(by_pair, prepend=-1))
+        self._source, self._target = np.divmod(by_pair[self._begin], n_items)
 
     def similarity(self, parameters: ItemCFParameters) -> sparse.csr_array:
         """S, float32 (items, items)."""
         weights = np.arange(self.max_window + 1, dtype=np.float64)
         weights[1:] = np.where(weights[1:] <= parameters.window, weights[1:] ** -parameters.distance, 0.0)
-        near = np.bincount(self._pair, weights=weights[self._lag], minlength=len(self._source))
+        near = np.add.reduceat(weights[self._lag], self._begin) if len(self._begin) else np.zeros(0)
         shape = (self.n_items, self.n_items)
         forward = sparse.csr_array((near, (self._source, self._target)), shape=shape)
         both = sparse.csr_array(forward + parameters.backward * forward.T)
