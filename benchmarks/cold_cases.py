@@ -56,7 +56,7 @@ def ask_cold(
     if len(others):
         ours |= known
         kept, whole = (method.values(of) for method in known.values())
-        claimed["known_recall_kept"] = Bootstrap(len(others)).ratio(kept, whole)
+        claimed["known_recall_kept"] = Bootstrap(len(others)).ratio(kept, whole, same_runs=True)
     rows = [row(f"{name}: towers", method) for name, method in ours.items()]
     pooled = fitted[CONTENT].scorer if CONTENT in fitted else None
     if pooled is None:

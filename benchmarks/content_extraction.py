@@ -38,11 +38,11 @@ from rich.table import Table
 
 from benchmarks import content_catalogue, content_peers, content_stores
 from benchmarks.flops import GemmPeak, model_flops
-from benchmarks.machine import emit
+from benchmarks.machine import emit, run
 from learn_features.config import EncoderConfig
 from learn_features.content.encoder import Encoder, open_encoder
 from learn_features.content.sources import locate
-from learn_features.errors import ConfigError
+from learn_features.errors import ConfigError, DataError
 
 log = Console(stderr=True)
 
@@ -226,7 +226,10 @@ def read_items(file: str | None, count: int) -> pl.DataFrame:
         return simulate(items=count, users=10).items
     from learn_features.data.catalogue import Catalogue
 
-    return pl.concat(Catalogue(file).blocks())[:count]
+    blocks = list(Catalogue(file).blocks())
+    if not blocks:
+        raise DataError(f"{file}: has no items (--items)")
+    return pl.concat(blocks)[:count]
 
 
 def show(rows: list[dict[str, Any]], claims: dict[str, float]) -> None:
@@ -268,4 +271,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

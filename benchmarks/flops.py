@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 SIDE = 1_024
 """Side of the square matrices, 4 MiB each in fp32."""
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-"""bf16 FLOP/s without sparsity, by a part of the device's name; others are measured."""
+PEAKS = {"H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""bf16 FLOP/s without sparsity, by the first that is a part of the device's name; others are measured."""
 
 
 def model_flops(module: torch.nn.Module, lengths: NDArray[np.int64], *, causal: bool = False) -> float:

@@ -218,7 +218,7 @@ def lifts(methods: dict[str, Method]) -> dict[str, Interval]:
         )
     if "towers, text only" in methods:
         claims["text_only_share"] = resample.ratio(
-            methods["towers, text only"].values(METRICS[0]), methods[OURS].values(METRICS[0])
+            methods["towers, text only"].values(METRICS[0]), methods[OURS].values(METRICS[0]), same_runs=True
         )
     return claims
 

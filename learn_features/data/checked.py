@@ -200,7 +200,7 @@ class CheckedTable:
             self.refuse(name, distant, "lie outside the years 1 to 9999", "check the unit of its numbers")
             return raw.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
         if raw.dtype.is_integer():
-            small = (raw.abs() < times.EARLIEST_PLAUSIBLE_US).fill_null(False)
+            small = (raw.cast(pl.Int128).abs() < times.EARLIEST_PLAUSIBLE_US).fill_null(False)
             advice = "whole numbers are microseconds since 1970; these look like seconds or milliseconds"
             self.refuse(name, small, "lie before 1974", advice)
             whole = raw.cast(pl.Int64, strict=False)

@@ -2,7 +2,8 @@
 
 A resample draws as many cases as there are, with replacement; where values have several runs (seeds), it
 draws runs as well, then takes the mean of the drawn runs over the drawn cases. Every method is read on
-the same drawn cases, so differences and ratios are paired. Three runs drawn from three show two thirds of
+the same drawn cases, so differences and ratios are paired; runs are drawn for each method by itself, unless
+run by run they are of the same towers (`same_runs`). Three runs drawn from three show two thirds of
 their variance: where seeds differ more than cases do, an interval is too narrow. Own code because
 `scipy.stats.bootstrap` has neither the second level nor resamples that methods share.
 """
@@ -68,16 +69,22 @@ class Bootstrap:
         a, b = self.resample([ours, theirs])
         return a.minus(b).interval(level)
 
-    def ratio(self, ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL) -> Interval:
+    def ratio(
+        self, ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL, *, same_runs: bool = False
+    ) -> Interval:
         """Mean of `ours` over that of `theirs`."""
-        a, b = self.resample([ours, theirs])
+        a, b = self.resample([ours, theirs], same_runs=same_runs)
         return a.over(b).interval(level)
 
-    def resample(self, methods: Sequence[np.ndarray]) -> list[Resampled]:
-        """The mean of each (n,) or (runs, n), all on the same drawn cases; many at once cost little more."""
+    def resample(self, methods: Sequence[np.ndarray], *, same_runs: bool = False) -> list[Resampled]:
+        """The mean of each (n,) or (runs, n), all on the same drawn cases, and on the same drawn runs where
+        they have the `same_runs`; many at once cost little more."""
         rng = np.random.default_rng(self.seed)
         tables = [np.atleast_2d(values) for values in methods]
-        run_shares = [_run_shares(rng, self.resamples, len(table)) for table in tables]
+        if same_runs:
+            run_shares = [_run_shares(rng, self.resamples, len(tables[0]))] * len(tables)
+        else:
+            run_shares = [_run_shares(rng, self.resamples, len(table)) for table in tables]
         columns = np.concatenate(tables).T
         owners = np.cumsum([0, *(len(table) for table in tables)])
         means = np.empty((self.resamples, len(tables)))

@@ -143,6 +143,13 @@ class Recipe(BaseModel):
             raise ValueError(f"beta {self.beta} must not be below alpha {self.alpha}: newer weighs more")
         return self
 
+    @model_validator(mode="after")
+    def _has_steps(self) -> "Recipe":
+        if self.max_steps < self.epochs:
+            few = f"max_steps {self.max_steps} must not be below epochs {self.epochs}"
+            raise ValueError(f"{few}: each epoch has a step")
+        return self
+
 
 _PAPER: dict[str, Any] = {
     "loss": "dense_all_action",
@@ -175,7 +182,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe_preset(name: str, **changes: Any) -> Recipe:
+def recipe_preset(name: str, /, **changes: Any) -> Recipe:
     """The recipe `name` with `changes`; `ConfigError` if there is none, or for what a recipe cannot be."""
     if name not in PRESETS:
         raise ConfigError(f"training.preset: {name} is unknown; there are {', '.join(PRESETS)}")

@@ -193,10 +193,9 @@ def _train(
         )  # fmt: skip
         if ranks.leads:
             asked = fitted.tuning.item_to_item
-            skipped = without_next_item(
-                parts.train, within_moments=asked is not None and asked.cf.backward > 0
-            )
             trained_on = parts.train_and_validation if recipe.ends_on_validation else parts.train
+            reads_back = recipe.backwards and asked is not None and asked.cf.backward > 0
+            skipped = without_next_item(trained_on, within_moments=reads_back)
             ends = [times.from_us(trained_on.newest_us), warm.trained_until if warm else None]
             run = TrainingRun(
                 encoder=spec,
@@ -209,7 +208,7 @@ def _train(
                 data_cutoff=times.from_us(parts.data_cutoff_us),
                 trained_until=max(end for end in ends if end is not None),
                 parent=warm.space_id if warm else None,
-                users=len(parts.train) - skipped,
+                users=len(trained_on) - skipped,
                 users_skipped=skipped,
                 items=len(item_ids),
                 interactions=len(trained_on.items),
@@ -269,6 +268,7 @@ def _towers(config: Config, content_dimension: int, *, has_times: bool) -> Tower
     given = {
         "content_dimension": "the encoder's",
         "max_length": "history.max_length",
+        "has_times": "the log's",
     }
     for name, source in given.items():
         if name in config.training.towers:

@@ -53,6 +53,16 @@ BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
     (None, {"event_timestamp": ["yesterday"] * 4}, r"4 of 4 rows are not times"),
     (None, {"event_timestamp": [T0, None, T0, None]}, r"2 of 4 rows are null; .*: 1 \(None\), 3 \(None\)"),
     (None, {"event_timestamp": [1_740_000_000] * 4}, r"look like seconds or milliseconds"),
+    (
+        None,
+        {"event_timestamp": pl.Series([1_740_000_000] * 4, dtype=pl.Int32)},
+        r"look like seconds or milli",
+    ),
+    (
+        None,
+        {"event_timestamp": pl.Series([1_740_000_000] * 4, dtype=pl.UInt32)},
+        r"look like seconds or milli",
+    ),
     (None, {"event_timestamp": [True] * 4}, r"has type Boolean; expected times"),
     (None, {"event_timestamp": None}, r"neither is there; give times .* or each user's order"),
     (None, {"event_timestamp": [None] * 4}, r"is null in every row and the other is missing"),

@@ -52,6 +52,15 @@ def test_runs_are_a_second_level() -> None:
     assert Bootstrap(40).difference(runs, np.zeros(40)).value == 0.5
 
 
+def test_runs_of_the_same_towers_are_drawn_together() -> None:
+    """Runs that are constant, a tenth of each lost: whichever are drawn, nine tenths are left."""
+    runs = np.stack([np.full(40, 0.1), np.full(40, 0.4)])
+    together = Bootstrap(40).ratio(0.9 * runs, runs, same_runs=True)
+    assert (together.value, together.low, together.high) == pytest.approx((0.9, 0.9, 0.9))
+    apart = Bootstrap(40).ratio(0.9 * runs, runs)
+    assert (apart.value, apart.low, apart.high) == pytest.approx((0.9, 0.225, 3.6))
+
+
 def test_chunks_change_nothing_and_the_seed_decides(
     values: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
