@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="VARIANT",
         choices=list(variants(1, A)),
-        help="a row to fit, and no others but the preset's",
+        help="a row to fit, and no others but the preset's; again for more: " + "; ".join(variants(1, A)),
     )
     parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="(%(default)s)")
     return parser

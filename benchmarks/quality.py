@@ -240,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         default=list(BASELINES),
         metavar="A,B,…",
-        help=f"(all: {', '.join(BASELINES)})",
+        help=f"all, or some of {', '.join(BASELINES)} (all)",
     )
     parser.add_argument(
         "--budget-seconds", type=seconds, metavar="S", help="for tuning each baseline, instead of its own"
@@ -250,7 +250,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     """Baselines, for argparse."""
-    names = text.split(",")
+    names = list(BASELINES) if text == "all" else text.split(",")
     if unknown := sorted(set(names) - set(BASELINES)):
         raise argparse.ArgumentTypeError(f"{', '.join(map(repr, unknown))}: there are {', '.join(BASELINES)}")
     return names

@@ -203,7 +203,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="few seeds and epochs where none are named; simulated data if none are",
     )
-    parser.add_argument("--split", choices=["leave_one_out", "global_time"], default="leave_one_out")
+    parser.add_argument(
+        "--split", choices=["leave_one_out", "global_time"], default="leave_one_out", help="(%(default)s)"
+    )
     parser.add_argument(
         "--min-interactions",
         type=_count,

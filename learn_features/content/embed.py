@@ -142,7 +142,7 @@ def load_content(
         first = items[c.ITEM_ID][int(np.argmin(found))]
         raise DataError(
             f"{config.content}: {int((~found).sum())} items have no content vector, first {first}; "
-            f"{bad_items_file(config)} says why"
+            f"{bad_items_file(config)} says why: mend them, or leave them out of the items table"
         )
     check_content(vectors, item_ids)
     return vectors

@@ -217,8 +217,8 @@ class Encoder:
 
     def _not_finite(self) -> str:
         return (
-            f"the vector is not finite in fp16 at precision {self.spec.precision}; use fp32, or "
-            "normalize: true if values exceed 65504"
+            f"the vector is not finite in fp16 at precision {self.spec.precision}: values above 65504 need "
+            "normalize: true, and where the model itself computes none, precision fp32 or other weights help"
         )
 
 

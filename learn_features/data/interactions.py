@@ -67,6 +67,9 @@ def check_known_items(
         f"{table.path}: {unknown.height:,} of {interactions.height:,} interactions ({share:.1%}) are with "
         f"{counts.height:,} items that the items table does not have; most often: {first}"
     )
+    if counts.height == interactions[c.ITEM_ID].n_unique():
+        theirs = ", ".join(map(short, items[c.ITEM_ID].head(SHOWN_ROWS)))
+        raise DataError(f"{message}. Those of the items table are {theirs} …: are ids written alike in both?")
     if share > max_share:
         raise DataError(f"{message}. Add the items, or raise data.max_unknown_item_share (now {max_share:g})")
     warnings.append(message)

@@ -103,11 +103,15 @@ def split(
     )
     for name, cases in (("validation", result.validation), ("test", result.test)):
         if len(cases) == 0:
+            where, advice = "before the cut and after it", ", or a longer stretch of time"
+            if kind == "leave_one_out":
+                moment = "last moment" if name == "test" else "last moment but one"
+                where, advice = f"before the {moment} and in that", ""
             raise DataError(
                 f"{dataset.log_file}: the {name} part of the split ({kind}) asks nobody anything: of "
-                f"{len(log):,} users with {len(log.items):,} interactions none has a history before the cut "
-                "and after it an item not taken before; give users who take new items to the end, or a "
-                f"longer stretch of time{_tied(log, kind) if dataset.has_times else ''}"
+                f"{len(log):,} users with {len(log.items):,} interactions none has a history {where} an item "
+                f"not taken before; give users who take new items to the end{advice}"
+                f"{_tied(log, kind) if dataset.has_times else ''}"
             )
     return result
 

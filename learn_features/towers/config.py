@@ -29,7 +29,7 @@ class TowerConfig(BaseModel):
     """D, width of user and item vectors."""
     width: int = Field(default=64, ge=1)
     """Width of the transformer."""
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=2, ge=1, le=1_000)
     heads: int = Field(default=4, ge=1)
     feedforward: int = Field(default=128, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from learn_features.config import Config
 from learn_features.content.checked import BLOCK
-from learn_features.content.embed import Progress, embed_catalogue, open_store
+from learn_features.content.embed import Progress, bad_items_file, embed_catalogue, open_store
 from learn_features.contracts import columns as c
 from learn_features.durable import whole
 from learn_features.errors import DataError
@@ -36,7 +36,8 @@ def write_content(config: Config, items: pl.DataFrame, file: Path, progress: Pro
         if missing:
             raise DataError(
                 f"{config.content}: {len(missing)} of {len(item_ids)} items have no content vector, first"
-                f" {', '.join(missing[:5])}; run `learn-features embed` on this data set"
+                f" {', '.join(missing[:5])}; {bad_items_file(config)} says why: mend them, or leave them"
+                " out of the items table"
             )
 
 

@@ -184,7 +184,7 @@ class Loop:
         """What to do where training has diverged."""
         return (
             f"start anew with --fresh and training.recipe.{self.phase.rate} in learn.yaml below"
-            f" {self._schedule.peak:g}, or take back what else training.recipe changes"
+            f" {self._schedule.peak:g}; other changes of training.recipe, or few interactions, do it, too"
         )
 
     def _over(self, selecting: bool) -> bool:

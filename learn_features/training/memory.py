@@ -24,5 +24,5 @@ def enough_memory() -> Iterator[None]:
         raise ConfigError(
             f"training: out of memory ({str(error).splitlines()[0]}); cut its steps into"
             " training.recipe.accumulate parts, take fewer pairs_per_step and max_pairs_per_step (dense all"
-            " action: users_per_step), or make training.towers.width smaller"
+            " action: users_per_step), or make training.towers.width or dimension smaller"
         ) from None

@@ -54,7 +54,8 @@ class Recipe(BaseModel):
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
     accumulate: int = Field(default=1, ge=1)
-    """Passes that a step's batch is cut into, where it does not fit the memory; the result is the same."""
+    """Passes that a step's batch is cut into, where it does not fit the memory; the result is the same but
+    for dropout, which each pass draws for itself."""
     ema: float = Field(default=0.99, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is judged and kept; 0: none."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

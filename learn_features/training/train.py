@@ -117,6 +117,8 @@ def _train(
     on_embedded: Progress | None,
 ) -> TrainReport:
     started = time.perf_counter()
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a folder for the run")
     seed = config.training.seed if seed is None else seed
     recipe = _recipe(config, epochs)
     dataset = read_dataset(data_folder, config.data)

@@ -129,6 +129,11 @@ BROKEN: list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = [
         r"3 of 4 interactions .* 2 items .*'x' \(2\), 'y' \(1\)",
     ),
     ({k: [] for k in ("item_id", "title", "category", "price")}, None, r"items\.parquet: has no rows"),
+    (
+        {"item_id": ["1", "2", "3"]},
+        None,
+        r"100\.0%\) .* Those of the items table are '1', '2', '3' …: are ids written alike in both\?",
+    ),
 ]
 
 

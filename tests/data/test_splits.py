@@ -99,7 +99,7 @@ def test_an_order_is_not_split_by_time_and_tiny_logs_are_refused() -> None:
     data = dataset([("a", "i", 1), ("a", "j", 2)], has_times=False)
     with pytest.raises(DataError, match=r"interactions: .* only an order"):
         divide(data, "global_time")
-    said = r"interactions: the validation part .*: of 1 users with 2 interactions none .* stretch of time$"
+    said = r"interactions: the validation part .*: of 1 users with 2 interactions none .* to the end$"
     with pytest.raises(DataError, match=said):
         divide(data)
 
@@ -158,6 +158,18 @@ def test_ages_say_when_a_case_is_asked_where_cases_are_of_different_times() -> N
     assert parts.test.targeting(np.arange(4) == 3).ages_us.tolist() == [45_000_000]
     assert divide(dataset(rows), "global_time").test.ages_us is None
     assert divide(dataset(rows, has_times=False)).test.ages_us is None
+
+
+def test_a_split_that_asks_nobody_says_what_it_looked_for() -> None:
+    again = dataset([("a", item, place) for place, item in enumerate("vwxv")], has_times=False)
+    with pytest.raises(
+        DataError, match=r"test part .* none has a history before the last moment and in that an"
+    ):
+        divide(again)
+    with pytest.raises(
+        DataError, match=r"before the cut and after it an item .* or a longer stretch of time"
+    ):
+        divide(dataset([("a", f"i{n}", n) for n in range(2)]), "global_time")
 
 
 def test_a_log_that_ends_in_one_moment_is_told_how_it_can_be_split():

@@ -92,6 +92,13 @@ def test_unknown_preset(trained):
         train(wrong, base / "data", base / "refused")
 
 
+def test_a_file_is_no_run(trained, tmp_path):
+    config, base, _ = trained
+    (tmp_path / "run").touch()
+    with pytest.raises(ConfigError, match="run: is a file; name a folder"):
+        train(config, base / "data", tmp_path / "run")
+
+
 def test_a_refused_recipe_leaves_no_folder(trained, tmp_path):
     config, base, _ = trained
     other = TrainingConfig(recipe={"loss": "dense_all_action"}, towers={"example_age": True})
@@ -108,6 +115,7 @@ def test_a_refused_recipe_leaves_no_folder(trained, tmp_path):
         ({"towers": {"max_length": 9}}, r"training\.towers\.max_length: is history\.max_length"),
         ({"towers": {"content_dimension": 9}}, r"content_dimension: is the encoder's; leave it out"),
         ({"towers": {"item_variant": "content"}}, r"training\.towers: item_variant content needs dimension"),
+        ({"towers": {"layers": 1_000_000}}, r"training\.towers\.layers: Input should be less than"),
         ({"towers": {"has_times": False}}, r"training\.towers\.has_times: is the log's; leave it out"),
         ({"towers": {"name": "small"}}, r"training\.towers\.name: Extra inputs are not permitted"),
         ({"recipe": {"name": "small"}}, r"training\.recipe\.name: Extra inputs are not permitted"),
@@ -156,7 +164,9 @@ def test_nothing_to_learn_from(trained, tmp_path, length, split, message):
 def test_too_little_memory_says_what_to_make_smaller(trained, tmp_path, monkeypatch):
     config, base, _ = trained
     monkeypatch.setattr("learn_features.training.train.fit", lambda *args, **kwargs: torch.empty(1 << 60))
-    with pytest.raises(ConfigError, match=r"out of memory \(.*accumulate parts.*towers.width smaller"):
+    with pytest.raises(
+        ConfigError, match=r"out of memory \(.*accumulate parts.*towers.width or dimension smaller"
+    ):
         train(config, base / "data", tmp_path / "run")
 
 
