@@ -143,7 +143,8 @@ def test_training_asks_when_the_cases_are_asked(monkeypatch, at_once):
 
 
 def test_where_there_is_only_an_order_ages_are_counted_from_each_users_end(make_sequences, monkeypatch):
-    log = make_sequences([[1, 2, 3, 4, 5], [6, 7, 8, 9]] * 6 + [[10]])
+    places = [[0, 1, 2, 3, 4], [10, 11, 12, 13]] * 6 + [[50]]
+    log = make_sequences([[1, 2, 3, 4, 5], [6, 7, 8, 9]] * 6 + [[10]], places)
     place = np.arange(len(log.items)) - np.repeat(log.offsets[:-1], log.lengths)
     to_end = np.repeat(log.lengths, log.lengths) - place
     cases = make_split().validation.select(np.arange(12))
