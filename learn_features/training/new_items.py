@@ -29,8 +29,9 @@ from learn_features.towers.scoring import case_vectors, item_vectors
 from learn_features.training.audience import PLACES, over_items
 from learn_features.training.trained import Trained
 
-MOVES = np.linspace(0, 1, 41)
-"""Candidates, in units of the mean length of a trained item's projection."""
+MOVES = np.linspace(0, 1, 41) ** 2
+"""Candidates, in units of the mean length of a trained item's projection; close together where a step costs
+most."""
 
 CASES = 256
 """Ranked at a time, at most."""
